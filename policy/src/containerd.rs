@@ -1,0 +1,235 @@
+//! The files of a containerd node.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::bundle::Bundle;
+use crate::digest::Digest;
+use crate::flatten::Flat;
+use crate::model::PolicyId;
+use crate::paths;
+use crate::problem::Reason;
+use crate::verifier::{Limits, VerifierPolicy};
+
+/// The version line of a containerd configuration. A drop-in must have that of the root file:
+/// with another one containerd loses its CRI settings, or does not start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ConfigVersion {
+    /// Version 2 (containerd 1.x, still read by 2.x).
+    V2,
+    /// Version 3 (containerd 2.0 and later).
+    #[default]
+    V3,
+    /// Version 4 (containerd 2.3 and later).
+    V4,
+}
+
+impl ConfigVersion {
+    /// From the number in the file.
+    #[must_use]
+    pub fn from_number(number: i64) -> Option<Self> {
+        match number {
+            2 => Some(Self::V2),
+            3 => Some(Self::V3),
+            4 => Some(Self::V4),
+            _ => None,
+        }
+    }
+
+    /// The number in the file.
+    #[must_use]
+    pub fn number(self) -> i64 {
+        match self {
+            Self::V2 => 2,
+            Self::V3 => 3,
+            Self::V4 => 4,
+        }
+    }
+}
+
+/// What rendering has to know of a node's containerd.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerdFacts {
+    /// The version of the root configuration file.
+    pub config_version: ConfigVersion,
+    /// The drop-in is needed, because the configuration does not point at the verifier's folder.
+    pub drop_in: bool,
+    /// What one pull may cost.
+    pub limits: Limits,
+}
+
+impl Default for ContainerdFacts {
+    fn default() -> Self {
+        Self {
+            config_version: ConfigVersion::default(),
+            drop_in: true,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// One file to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct File {
+    /// All of its content.
+    pub bytes: Vec<u8>,
+    /// Its permission bits.
+    pub mode: u32,
+}
+
+/// Files by their path, relative to the node's root.
+pub type FileSet = BTreeMap<String, File>;
+
+/// Something that a node of this runtime will not do as the policies say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Diagnostic {
+    /// The policy's name.
+    pub policy: String,
+    /// Its namespace, if it is a namespaced one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// The authority that it is about, if one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authority: Option<String>,
+    /// The stable word.
+    pub reason: Reason,
+    /// What it means and what to do.
+    pub message: String,
+}
+
+/// Renders the files. The verifier's binary is no part of them.
+#[must_use]
+pub fn render(flat: &Flat, bundle: &Digest, facts: &ContainerdFacts) -> FileSet {
+    let policy = VerifierPolicy {
+        bundle: bundle.clone(),
+        limits: facts.limits,
+        flat: flat.clone(),
+    };
+    let mut files = FileSet::new();
+    files.insert(
+        paths::VERIFIER_POLICY.to_owned(),
+        File {
+            bytes: policy.to_json(),
+            mode: 0o644,
+        },
+    );
+    if facts.drop_in {
+        files.insert(
+            paths::CONTAINERD_DROP_IN.to_owned(),
+            File {
+                bytes: drop_in(facts.config_version).into_bytes(),
+                mode: 0o644,
+            },
+        );
+    }
+    files
+}
+
+/// The plugin's id is the same in all versions of the configuration.
+fn drop_in(version: ConfigVersion) -> String {
+    let mut text = String::from(
+        "# Written by nodeseal. Every image pull over CRI runs the verifier in this folder.\n",
+    );
+    // Writing to a String cannot fail.
+    let _ = write!(
+        text,
+        "version = {}\n\n[plugins.'io.containerd.image-verifier.v1.bindir']\n  bin_dir = '/{}'\n",
+        version.number(),
+        paths::VERIFIER_DIR
+    );
+    text
+}
+
+/// What a containerd node leaves out. containerd hands the verifier no namespace, so a namespaced
+/// policy cannot hold there, and widening it would reach other tenants.
+#[must_use]
+pub fn diagnostics(bundle: &Bundle) -> Vec<Diagnostic> {
+    bundle
+        .policies()
+        .filter_map(|policy| match policy.id() {
+            PolicyId::Cluster { .. } => None,
+            PolicyId::Namespaced { namespace, name } => Some(Diagnostic {
+                policy: name.clone(),
+                namespace: Some(namespace.clone()),
+                authority: None,
+                reason: Reason::NamespacedUnsupported,
+                message: "containerd does not tell a verifier which namespace pulls, so this policy is left out on containerd nodes: write a ClusterImageSignaturePolicy for its scopes"
+                    .to_owned(),
+            }),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bundle::Settings;
+    use crate::flatten::{NodeFacts, flatten};
+    use crate::model::Policy;
+    use crate::testing::{draft, policy};
+
+    fn rendered(facts: &ContainerdFacts) -> FileSet {
+        let bundle = Bundle::new(Settings::default(), [policy("p", &["a.example"], &[])]);
+        render(
+            &flatten(&bundle, &NodeFacts::default()),
+            &bundle.digest(),
+            facts,
+        )
+    }
+
+    #[test]
+    fn the_drop_in_has_the_version_of_the_root_file() {
+        let facts = ContainerdFacts {
+            config_version: ConfigVersion::V2,
+            ..Default::default()
+        };
+        let files = rendered(&facts);
+        let text = String::from_utf8(files[paths::CONTAINERD_DROP_IN].bytes.clone()).unwrap();
+        assert!(text.contains("\nversion = 2\n"), "{text}");
+        assert!(
+            text.contains("bin_dir = '/opt/nodeseal/image-verifier'"),
+            "{text}"
+        );
+        for (number, version) in [
+            (2, ConfigVersion::V2),
+            (3, ConfigVersion::V3),
+            (4, ConfigVersion::V4),
+        ] {
+            assert_eq!(ConfigVersion::from_number(number), Some(version));
+            assert_eq!(version.number(), number);
+        }
+        assert_eq!(ConfigVersion::from_number(1), None);
+    }
+
+    #[test]
+    fn no_drop_in_is_written_where_none_is_needed() {
+        let files = rendered(&ContainerdFacts {
+            drop_in: false,
+            ..Default::default()
+        });
+        assert_eq!(files.keys().collect::<Vec<_>>(), [paths::VERIFIER_POLICY]);
+    }
+
+    #[test]
+    fn the_rendered_policy_passes_the_verifiers_own_reader() {
+        let files = rendered(&ContainerdFacts::default());
+        VerifierPolicy::from_json(&files[paths::VERIFIER_POLICY].bytes).unwrap();
+    }
+
+    #[test]
+    fn a_namespaced_policy_is_reported_and_left_out() {
+        let mut namespaced = draft("p", &["a.example"], &[]);
+        namespaced.id = PolicyId::Namespaced {
+            namespace: "ns".into(),
+            name: "p".into(),
+        };
+        let bundle = Bundle::new(Settings::default(), [Policy::try_from(namespaced).unwrap()]);
+        let diagnostics = diagnostics(&bundle);
+        assert_eq!(diagnostics[0].reason, Reason::NamespacedUnsupported);
+        assert_eq!(diagnostics[0].namespace.as_deref(), Some("ns"));
+        let flat = flatten(&bundle, &NodeFacts::default());
+        assert!(flat.entries().is_empty());
+    }
+}

@@ -1,0 +1,29 @@
+//! What an image-signature policy means, as pure functions: no IO, no clock, no environment.
+//!
+//! ```text
+//!  PolicyDraft ──TryFrom──▶ Policy ─┐
+//!                                   ├─▶ Bundle ──flatten(NodeFacts)──▶ Flat ──render──▶ FileSet
+//!                        Settings ──┘                                   │
+//!  Reference ───────────────────────────────────────────────────────────┴─decide──▶ Decision
+//! ```
+//!
+//! A [`model::Policy`] can only be made from a draft that passed every check, so the rest of the
+//! crate never meets an invalid one. [`flatten::flatten`] turns policies into one table from scope
+//! to entry whose most specific hit already holds everything that applies to an image, and
+//! [`containerd::render`] writes that table as the files of a node.
+
+pub mod bundle;
+pub mod containerd;
+pub mod digest;
+pub mod flatten;
+pub mod identity;
+pub mod key;
+pub mod model;
+pub mod paths;
+pub mod pem;
+pub mod problem;
+pub mod reference;
+pub mod scope;
+#[cfg(test)]
+mod testing;
+pub mod verifier;

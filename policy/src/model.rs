@@ -1,0 +1,498 @@
+//! Policies that passed every check.
+//!
+//! A [`Policy`] is made from a [`PolicyDraft`] (plain texts, references already resolved) by
+//! `TryFrom`, which reports everything that is wrong at once; afterwards an invalid policy cannot
+//! be written down. Deserialising goes through the draft as well.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::identity::SignedIdentity;
+use crate::key::PublicKey;
+use crate::problem::{Problem, Problems, Reason};
+use crate::scope::Scope;
+
+/// The most scopes, and the most excludes, of one policy.
+pub const MAX_SCOPES: usize = 256;
+/// The most authorities of one policy.
+pub const MAX_AUTHORITIES: usize = 16;
+/// The most bytes of an authority's name.
+pub const MAX_AUTHORITY_NAME: usize = 63;
+
+/// Which policy object this is. Written `name` for the cluster kind, `namespace/name` for the
+/// namespaced one; neither part may hold a slash, so the two never meet.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PolicyId {
+    /// A `ClusterImageSignaturePolicy`.
+    Cluster {
+        /// The object's name.
+        name: String,
+    },
+    /// An `ImageSignaturePolicy`.
+    Namespaced {
+        /// The object's namespace.
+        namespace: String,
+        /// The object's name.
+        name: String,
+    },
+}
+
+impl PolicyId {
+    /// The namespace, for a namespaced policy.
+    #[must_use]
+    pub fn namespace(&self) -> Option<&str> {
+        match self {
+            Self::Cluster { .. } => None,
+            Self::Namespaced { namespace, .. } => Some(namespace),
+        }
+    }
+
+    /// The object's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Cluster { name } | Self::Namespaced { name, .. } => name,
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let part = |part: &str| {
+            let good = !part.is_empty() && part.len() <= 253 && !part.contains('/');
+            good.then(|| part.to_owned())
+        };
+        match text.split_once('/') {
+            None => Some(Self::Cluster { name: part(text)? }),
+            Some((namespace, name)) => Some(Self::Namespaced {
+                namespace: part(namespace)?,
+                name: part(name)?,
+            }),
+        }
+    }
+}
+
+impl fmt::Display for PolicyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cluster { name } => f.write_str(name),
+            Self::Namespaced { namespace, name } => write!(f, "{namespace}/{name}"),
+        }
+    }
+}
+
+impl Serialize for PolicyId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for PolicyId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text)
+            .ok_or_else(|| serde::de::Error::custom("a policy is named `name` or `namespace/name`"))
+    }
+}
+
+/// Whether a policy denies, or only reports what it would have denied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Mode {
+    /// Images that fail are refused.
+    Enforce,
+    /// Nothing is refused.
+    Audit,
+}
+
+/// A policy as written, with references resolved and before any check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PolicyDraft {
+    /// Which object it is.
+    pub id: PolicyId,
+    /// What it covers.
+    pub scopes: Vec<String>,
+    /// What it leaves out of that.
+    pub exclude: Vec<String>,
+    /// What it demands.
+    pub requirement: RequirementDraft,
+}
+
+/// What a policy demands of the images that it covers, before any check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RequirementDraft {
+    /// Enforce or audit.
+    pub mode: Mode,
+    /// How many authorities must have signed.
+    pub threshold: u32,
+    /// Who may sign.
+    pub authorities: Vec<AuthorityDraft>,
+    /// Which name a signature must carry.
+    pub signed_identity: SignedIdentity,
+}
+
+/// One signer, before any check.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AuthorityDraft {
+    /// Unique within the policy.
+    pub name: String,
+    /// One or more PEM public keys, any one of which may have signed.
+    pub key: String,
+}
+
+/// A valid policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "PolicyDraft", into = "PolicyDraft")]
+pub struct Policy {
+    id: PolicyId,
+    scopes: BTreeSet<Scope>,
+    exclude: BTreeSet<Scope>,
+    requirement: Requirement,
+}
+
+impl Policy {
+    /// Which object it is.
+    #[must_use]
+    pub fn id(&self) -> &PolicyId {
+        &self.id
+    }
+
+    /// What it covers; 1 to 256 scopes.
+    #[must_use]
+    pub fn scopes(&self) -> &BTreeSet<Scope> {
+        &self.scopes
+    }
+
+    /// What it leaves out; each lies inside one of the scopes and has neither tag nor digest.
+    #[must_use]
+    pub fn exclude(&self) -> &BTreeSet<Scope> {
+        &self.exclude
+    }
+
+    /// What it demands.
+    #[must_use]
+    pub fn requirement(&self) -> &Requirement {
+        &self.requirement
+    }
+}
+
+/// What a valid policy demands: at least `threshold` of its authorities must have signed. Where
+/// the threshold is above 1 no two authorities share a key, so each counts a signer of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "RequirementDraft", into = "RequirementDraft")]
+pub struct Requirement {
+    mode: Mode,
+    threshold: u32,
+    authorities: Vec<Authority>,
+    signed_identity: SignedIdentity,
+}
+
+impl Requirement {
+    /// Enforce or audit.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// How many authorities must have signed: 1 to the number of authorities.
+    #[must_use]
+    pub fn threshold(&self) -> usize {
+        self.threshold as usize
+    }
+
+    /// Who may sign: 1 to 16, sorted by name.
+    #[must_use]
+    pub fn authorities(&self) -> &[Authority] {
+        &self.authorities
+    }
+
+    /// Which name a signature must carry.
+    #[must_use]
+    pub fn signed_identity(&self) -> &SignedIdentity {
+        &self.signed_identity
+    }
+}
+
+/// One signer of a valid policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authority {
+    name: String,
+    keys: Vec<PublicKey>,
+}
+
+impl Authority {
+    /// The authority's name, unique within its policy.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The keys, any one of which may have signed; sorted, never empty, no duplicates.
+    #[must_use]
+    pub fn keys(&self) -> &[PublicKey] {
+        &self.keys
+    }
+}
+
+/// Gathers problems, so that a user sees all of them at once.
+#[derive(Default)]
+struct Report(Vec<Problem>);
+
+impl Report {
+    fn add(&mut self, field: impl Into<String>, reason: Reason, message: impl fmt::Display) {
+        self.0.push(Problem {
+            field: field.into(),
+            reason,
+            message: message.to_string(),
+        });
+    }
+
+    fn finish<T>(self, value: T) -> Result<T, Problems> {
+        if self.0.is_empty() {
+            Ok(value)
+        } else {
+            Err(Problems(self.0))
+        }
+    }
+}
+
+impl TryFrom<PolicyDraft> for Policy {
+    type Error = Problems;
+
+    fn try_from(draft: PolicyDraft) -> Result<Self, Problems> {
+        let mut report = Report::default();
+        let scopes = parse_scopes(&mut report, "scopes", &draft.scopes, 1);
+        let exclude = parse_scopes(&mut report, "exclude", &draft.exclude, 0);
+        for (index, text) in draft.exclude.iter().enumerate() {
+            let Ok(scope) = Scope::parse(text) else {
+                continue;
+            };
+            // A scope that did not parse is reported already; what lies in it is not known.
+            let known = (scopes.len() == draft.scopes.len()).then_some(&scopes);
+            check_exclude(&mut report, &format!("exclude[{index}]"), &scope, known);
+        }
+        match Requirement::try_from(draft.requirement) {
+            Ok(requirement) => report.finish(Self {
+                id: draft.id,
+                scopes,
+                exclude,
+                requirement,
+            }),
+            Err(Problems(problems)) => {
+                report.0.extend(problems);
+                Err(Problems(report.0))
+            }
+        }
+    }
+}
+
+fn parse_scopes(
+    report: &mut Report,
+    field: &str,
+    texts: &[String],
+    least: usize,
+) -> BTreeSet<Scope> {
+    if !(least..=MAX_SCOPES).contains(&texts.len()) {
+        let count = texts.len();
+        let message = format!("{count} entries: {least} to {MAX_SCOPES} are allowed");
+        report.add(field, Reason::InvalidScope, message);
+        return BTreeSet::new();
+    }
+    let mut scopes = BTreeSet::new();
+    for (index, text) in texts.iter().enumerate() {
+        let field = || format!("{field}[{index}]");
+        match Scope::parse(text) {
+            Ok(scope) if scopes.contains(&scope) => {
+                let message = format!("`{text}` stands here twice: remove one");
+                report.add(field(), Reason::InvalidScope, message);
+            }
+            Ok(scope) => {
+                scopes.insert(scope);
+            }
+            Err(error) => report.add(field(), Reason::InvalidScope, error),
+        }
+    }
+    scopes
+}
+
+fn check_exclude(
+    report: &mut Report,
+    field: &str,
+    exclude: &Scope,
+    scopes: Option<&BTreeSet<Scope>>,
+) {
+    if exclude.version().is_some() {
+        let message = format!("`{exclude}` has a tag or digest: exclude whole repositories");
+        report.add(field, Reason::InvalidScope, message);
+    }
+    if scopes.is_some_and(|scopes| !scopes.iter().any(|scope| exclude.is_within(scope))) {
+        let message = format!(
+            "`{exclude}` lies in none of the policy's scopes and would do nothing: remove it, or add the scope that it is an exception to"
+        );
+        report.add(field, Reason::InvalidScope, message);
+    }
+}
+
+impl TryFrom<RequirementDraft> for Requirement {
+    type Error = Problems;
+
+    fn try_from(draft: RequirementDraft) -> Result<Self, Problems> {
+        let mut report = Report::default();
+        let count = draft.authorities.len();
+        if !(1..=MAX_AUTHORITIES).contains(&count) {
+            let message = format!("{count} authorities: 1 to {MAX_AUTHORITIES} are allowed");
+            report.add("authorities", Reason::Invalid, message);
+        } else if !(1..=count).contains(&(draft.threshold as usize)) {
+            let message = format!(
+                "{} is not between 1 and the number of authorities, which is {count}",
+                draft.threshold
+            );
+            report.add("threshold", Reason::Invalid, message);
+        }
+        let mut authorities = parse_authorities(&mut report, &draft.authorities);
+        if draft.threshold > 1 {
+            check_distinct_signers(&mut report, &authorities);
+        }
+        check_identity(&mut report, &draft.signed_identity);
+        authorities.sort_by(|a, b| a.1.name.cmp(&b.1.name));
+        report.finish(Self {
+            mode: draft.mode,
+            threshold: draft.threshold,
+            authorities: authorities
+                .into_iter()
+                .map(|(_, authority)| authority)
+                .collect(),
+            signed_identity: draft.signed_identity,
+        })
+    }
+}
+
+/// The valid authorities, each with its place in the draft.
+fn parse_authorities(report: &mut Report, drafts: &[AuthorityDraft]) -> Vec<(usize, Authority)> {
+    let mut names = BTreeSet::new();
+    let mut authorities = Vec::new();
+    for (index, AuthorityDraft { name, key }) in drafts.iter().enumerate() {
+        let field = format!("authorities[{index}]");
+        if !is_label(name) {
+            let message = format!(
+                "an authority's name has 1 to {MAX_AUTHORITY_NAME} lower-case letters, digits and inner dashes"
+            );
+            report.add(format!("{field}.name"), Reason::Invalid, message);
+        } else if !names.insert(name) {
+            let message = format!("`{name}` names two authorities: each needs a name of its own");
+            report.add(format!("{field}.name"), Reason::Invalid, message);
+        }
+        match PublicKey::parse_pem(key) {
+            Ok(keys) => authorities.push((
+                index,
+                Authority {
+                    name: name.clone(),
+                    keys,
+                },
+            )),
+            Err(error) => report.add(format!("{field}.key"), Reason::InvalidKey, error),
+        }
+    }
+    authorities
+}
+
+/// One person with one key must not count as two signers.
+fn check_distinct_signers(report: &mut Report, authorities: &[(usize, Authority)]) {
+    let mut owners: BTreeMap<&PublicKey, &str> = BTreeMap::new();
+    for (index, authority) in authorities {
+        for key in &authority.keys {
+            if let Some(other) = owners.insert(key, &authority.name) {
+                let message = format!(
+                    "the key {} is also in authority `{other}`: with a threshold above 1 each authority needs keys of its own",
+                    key.fingerprint()
+                );
+                report.add(
+                    format!("authorities[{index}].key"),
+                    Reason::InvalidKey,
+                    message,
+                );
+            }
+        }
+    }
+}
+
+fn check_identity(report: &mut Report, identity: &SignedIdentity) {
+    let mut check = |field: &str, text: &str, repository_only: bool| match Scope::parse(text) {
+        Ok(scope) if scope.is_repository() => {}
+        Ok(scope) if !repository_only && scope.host() == Some(text) => {}
+        Ok(_) => {
+            let wanted = if repository_only {
+                "a repository"
+            } else {
+                "a host or a repository"
+            };
+            let message =
+                format!("`{text}`: {wanted} is expected, without wildcard, tag or digest");
+            report.add(field, Reason::InvalidScope, message);
+        }
+        Err(error) => report.add(field, Reason::InvalidScope, error),
+    };
+    match identity {
+        SignedIdentity::MatchRepository { .. } | SignedIdentity::MatchRepoDigestOrExact => {}
+        SignedIdentity::ExactRepository { repository } => {
+            check(
+                "signedIdentity.exactRepository.repository",
+                repository,
+                true,
+            );
+        }
+        SignedIdentity::RemapIdentity {
+            prefix,
+            signed_prefix,
+        } => {
+            check("signedIdentity.remapIdentity.prefix", prefix, false);
+            check(
+                "signedIdentity.remapIdentity.signedPrefix",
+                signed_prefix,
+                false,
+            );
+        }
+    }
+}
+
+/// A DNS label (RFC 1123).
+fn is_label(name: &str) -> bool {
+    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    (1..=MAX_AUTHORITY_NAME).contains(&name.len())
+        && name.bytes().all(inner)
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+}
+
+impl From<Policy> for PolicyDraft {
+    fn from(policy: Policy) -> Self {
+        let texts = |scopes: BTreeSet<Scope>| scopes.iter().map(Scope::to_string).collect();
+        Self {
+            id: policy.id,
+            scopes: texts(policy.scopes),
+            exclude: texts(policy.exclude),
+            requirement: policy.requirement.into(),
+        }
+    }
+}
+
+impl From<Requirement> for RequirementDraft {
+    fn from(requirement: Requirement) -> Self {
+        let draft = |authority: Authority| AuthorityDraft {
+            name: authority.name,
+            key: authority.keys.iter().map(PublicKey::to_pem).collect(),
+        };
+        Self {
+            mode: requirement.mode,
+            threshold: requirement.threshold,
+            authorities: requirement.authorities.into_iter().map(draft).collect(),
+            signed_identity: requirement.signed_identity,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "model_tests.rs"]
+mod tests;

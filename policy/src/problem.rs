@@ -1,0 +1,77 @@
+//! What is wrong with a policy, in terms that a user can act on.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The stable word for a problem: it becomes the reason of a condition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Reason {
+    /// A rule of the API that has no word of its own.
+    Invalid,
+    /// A scope or exclude.
+    InvalidScope,
+    /// A public key.
+    InvalidKey,
+    /// A certificate.
+    InvalidCertificate,
+    /// A regular expression.
+    InvalidRegExp,
+    /// A referenced object is missing, or has no such key.
+    NotFound,
+    /// A reference that the policy may not use.
+    NotPermitted,
+    /// Valid, but this runtime or this version of the product cannot enforce it.
+    NotExpressible,
+    /// A namespaced policy on a runtime whose verifier gets no namespace.
+    NamespacedUnsupported,
+}
+
+impl Reason {
+    /// The word as it stands in conditions and diagnostics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Invalid => "Invalid",
+            Self::InvalidScope => "InvalidScope",
+            Self::InvalidKey => "InvalidKey",
+            Self::InvalidCertificate => "InvalidCertificate",
+            Self::InvalidRegExp => "InvalidRegExp",
+            Self::NotFound => "NotFound",
+            Self::NotPermitted => "NotPermitted",
+            Self::NotExpressible => "NotExpressible",
+            Self::NamespacedUnsupported => "NamespacedUnsupported",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One thing that is wrong with a policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// The field relative to the object's `spec`, such as `authorities[0].key.data`.
+    pub field: String,
+    /// The stable word.
+    pub reason: Reason,
+    /// What is wrong and how to mend it. Never any key material.
+    pub message: String,
+}
+
+/// Everything that is wrong with a policy; never empty.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct Problems(pub Vec<Problem>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, Problem { field, message, .. }) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            write!(f, "{separator}{field}: {message}")?;
+        }
+        Ok(())
+    }
+}
