@@ -86,28 +86,19 @@ pub fn flatten(bundle: &Bundle, facts: &NodeFacts) -> Flat {
         .policies()
         .filter(|policy| policy.id().namespace().is_none())
         .collect();
-    let exempt: BTreeSet<&Scope> = bundle
-        .settings()
-        .exempt_images
-        .union(&facts.exempt)
+    let index = Index::new(&policies, bundle, facts);
+    let entries = index
+        .named_scopes()
+        .into_iter()
+        .map(|scope| {
+            let entry = index.entry(&scope.lookup());
+            (scope, entry)
+        })
+        .flat_map(|(scope, entry)| {
+            let twin = scope.twin().map(|twin| (twin, entry.clone()));
+            [(scope, entry)].into_iter().chain(twin)
+        })
         .collect();
-    let exempt_names: BTreeSet<&str> = exempt.iter().map(|scope| scope.as_str()).collect();
-    let index = Index::new(&policies);
-
-    let mut entries = BTreeMap::new();
-    let named = policies
-        .iter()
-        .flat_map(|policy| policy.scopes().iter().chain(policy.exclude()));
-    for scope in named.chain(exempt.iter().copied()) {
-        if entries.contains_key(scope) {
-            continue;
-        }
-        let entry = index.entry(scope, &exempt_names);
-        if let Some(twin) = scope.twin() {
-            entries.insert(twin, entry.clone());
-        }
-        entries.insert(scope.clone(), entry);
-    }
     let requirements = policies
         .iter()
         .map(|policy| (policy.id().clone(), policy.requirement().clone()))
@@ -120,16 +111,25 @@ pub fn flatten(bundle: &Bundle, facts: &NodeFacts) -> Flat {
 }
 
 /// Which policies name a scope, so that an entry costs its depth and not the number of policies.
-struct Index<'a> {
+pub(crate) struct Index<'a> {
     scopes: BTreeMap<&'a str, Vec<&'a PolicyId>>,
     excludes: BTreeMap<&'a str, Vec<&'a PolicyId>>,
+    exempt: BTreeSet<&'a str>,
+    named: BTreeSet<&'a Scope>,
 }
 
 impl<'a> Index<'a> {
-    fn new(policies: &[&'a Policy]) -> Self {
+    pub(crate) fn new(policies: &[&'a Policy], bundle: &'a Bundle, facts: &'a NodeFacts) -> Self {
+        let exempt: BTreeSet<&Scope> = bundle
+            .settings()
+            .exempt_images
+            .union(&facts.exempt)
+            .collect();
         let mut index = Self {
             scopes: BTreeMap::new(),
             excludes: BTreeMap::new(),
+            exempt: exempt.iter().map(|scope| scope.as_str()).collect(),
+            named: exempt,
         };
         for policy in policies {
             for scope in policy.scopes() {
@@ -146,13 +146,24 @@ impl<'a> Index<'a> {
                     .or_default()
                     .push(policy.id());
             }
+            index
+                .named
+                .extend(policy.scopes().iter().chain(policy.exclude()));
         }
         index
     }
 
-    fn entry(&self, scope: &Scope, exempt: &BTreeSet<&str>) -> Entry {
-        let lookup = scope.lookup();
-        if lookup.iter().any(|wider| exempt.contains(wider.as_str())) {
+    /// Every scope that a policy, an exclude or an exemption names.
+    pub(crate) fn named_scopes(&self) -> BTreeSet<Scope> {
+        self.named.iter().map(|&scope| scope.clone()).collect()
+    }
+
+    /// The entry of the scope that `lookup` begins with.
+    pub(crate) fn entry(&self, lookup: &[String]) -> Entry {
+        if lookup
+            .iter()
+            .any(|wider| self.exempt.contains(wider.as_str()))
+        {
             return Entry::Exempt;
         }
         let named_by = |map: &BTreeMap<&str, Vec<&'a PolicyId>>| -> BTreeSet<&'a PolicyId> {

@@ -14,6 +14,7 @@
 
 pub mod bundle;
 pub mod containerd;
+pub mod crio;
 pub mod digest;
 pub mod flatten;
 pub mod identity;
@@ -27,3 +28,4 @@ pub mod scope;
 #[cfg(test)]
 mod testing;
 pub mod verifier;
+pub mod version;

@@ -25,6 +25,14 @@ pub enum Reason {
     NotExpressible,
     /// A namespaced policy on a runtime whose verifier gets no namespace.
     NamespacedUnsupported,
+    /// A runtime that calls no verifier.
+    NotEnforcing,
+    /// An auditing policy on a runtime that knows no audit.
+    AuditUnsupported,
+    /// The files of a node would be larger than its budget.
+    TooLarge,
+    /// Another system owns what would have to be written.
+    ForeignOwner,
 }
 
 impl Reason {
@@ -41,6 +49,10 @@ impl Reason {
             Self::NotPermitted => "NotPermitted",
             Self::NotExpressible => "NotExpressible",
             Self::NamespacedUnsupported => "NamespacedUnsupported",
+            Self::NotEnforcing => "NotEnforcing",
+            Self::AuditUnsupported => "AuditUnsupported",
+            Self::TooLarge => "TooLarge",
+            Self::ForeignOwner => "ForeignOwner",
         }
     }
 }

@@ -163,19 +163,7 @@ impl Scope {
     /// list of any image in it. Nesting is always decided by this list.
     #[must_use]
     pub fn lookup(&self) -> Vec<String> {
-        if let Some(domain) = self.0.strip_prefix("*.") {
-            let mut list = vec![self.0.clone()];
-            list.extend(reference::wildcard_chain(domain));
-            return list;
-        }
-        let name = match self.version() {
-            Some(ScopeVersion::Digest(digest)) => &self.0[..self.0.len() - digest.len() - 1],
-            Some(ScopeVersion::Tag(tag)) => &self.0[..self.0.len() - tag.len() - 1],
-            None => return reference::name_chain(&self.0),
-        };
-        let mut list = vec![self.0.clone()];
-        list.extend(reference::name_chain(name));
-        list
+        lookup_of(&self.0)
     }
 
     /// Whether this scope is `other` or lies inside it.
@@ -213,6 +201,27 @@ impl Scope {
     #[must_use]
     pub fn is_repository(&self) -> bool {
         self.below_host().len() > 1 && self.version().is_none()
+    }
+}
+
+/// What [`Scope::lookup`] gives, for a scope that other systems wrote and that may not be canonical:
+/// the text itself and every wider scope that the runtimes look up after it.
+#[must_use]
+pub fn lookup_of(text: &str) -> Vec<String> {
+    if let Some(domain) = text.strip_prefix("*.") {
+        let mut list = vec![text.to_owned()];
+        list.extend(reference::wildcard_chain(domain));
+        return list;
+    }
+    let slash = text.find('/').unwrap_or(text.len());
+    let version = text[slash..].find(['@', ':']).map(|at| slash + at);
+    match version {
+        Some(at) => {
+            let mut list = vec![text.to_owned()];
+            list.extend(reference::name_chain(&text[..at]));
+            list
+        }
+        None => reference::name_chain(text),
     }
 }
 

@@ -1,0 +1,313 @@
+//! The files of a CRI-O node.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::bundle::{Bundle, DefaultAction};
+use crate::containerd::{Diagnostic, File, FileSet};
+use crate::crio::document::{PolicyJson, Rule, Rules, StrictMap};
+use crate::crio::keys;
+use crate::flatten::{Entry, Index, NodeFacts};
+use crate::model::{Mode, Policy, PolicyId};
+use crate::problem::Reason;
+use crate::scope::{Scope, lookup_of};
+use crate::version::Version;
+
+/// The first CRI-O that keeps the policies of namespaces apart: before it, an image that another
+/// namespace pulled would pass.
+pub const FIRST_NAMESPACED: Version = Version::new(1, 31, 0);
+/// The most bytes of all namespace files of a node. Each repeats the cluster's policy.
+pub const MAX_NAMESPACE_BYTES: usize = 64 * 1024 * 1024;
+/// Our file in registries.d, relative to the node's root.
+pub const REGISTRIES_D_FILE: &str = "etc/containers/registries.d/nodeseal.yaml";
+
+/// What rendering has to know of a node's CRI-O.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CrioFacts {
+    /// The runtime's version.
+    pub version: Version,
+    /// The policy file in force, relative to the node's root.
+    pub policy_path: String,
+    /// The folder of namespace files, relative to the node's root.
+    pub namespace_dir: String,
+    /// The node's own policy.json: the layer that nodeseal builds on and never loosens.
+    pub base: PolicyJson,
+    /// Locations that other files in registries.d configure. A location that stands twice makes
+    /// every pull fail.
+    pub taken_locations: BTreeSet<String>,
+}
+
+/// The files, and what they leave out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendered {
+    /// The policy.json; nothing where no policy is left and the node's own file stands.
+    pub policy: Option<File>,
+    /// Namespace files by namespace.
+    pub namespaces: BTreeMap<String, File>,
+    /// The locations whose signatures have to be looked up.
+    pub locations: BTreeSet<String>,
+    /// Policies that this node does not enforce, and why.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Rendered {
+    /// All files by path.
+    #[must_use]
+    pub fn files(&self, facts: &CrioFacts) -> FileSet {
+        let mut files = FileSet::new();
+        if let Some(policy) = &self.policy {
+            files.insert(facts.policy_path.clone(), policy.clone());
+        }
+        for (namespace, file) in &self.namespaces {
+            files.insert(namespace_path(facts, namespace), file.clone());
+        }
+        if let Some(file) = registries_d(&self.locations) {
+            files.insert(REGISTRIES_D_FILE.to_owned(), file);
+        }
+        files
+    }
+}
+
+/// Where the file of a namespace stands.
+#[must_use]
+pub fn namespace_path(facts: &CrioFacts, namespace: &str) -> String {
+    format!("{}/{namespace}.json", facts.namespace_dir)
+}
+
+/// Renders everything.
+#[must_use]
+pub fn render(bundle: &Bundle, node: &NodeFacts, facts: &CrioFacts) -> Rendered {
+    let mut diagnostics = Vec::new();
+    let expressed: Vec<Expressed<'_>> = bundle
+        .policies()
+        .filter_map(|policy| match express(policy, facts.version) {
+            Ok(expressed) => Some(expressed),
+            Err((reason, message)) => {
+                diagnostics.push(diagnostic(policy.id(), reason, message));
+                None
+            }
+        })
+        .collect();
+
+    let namespaces: BTreeSet<&str> = expressed
+        .iter()
+        .filter_map(|e| e.policy.id().namespace())
+        .collect();
+    let table = |namespace: Option<&str>| {
+        let covering: Vec<&Expressed<'_>> = expressed
+            .iter()
+            .filter(|e| {
+                e.policy
+                    .id()
+                    .namespace()
+                    .is_none_or(|own| Some(own) == namespace)
+            })
+            .collect();
+        policy_json(&covering, bundle, node, &facts.base)
+    };
+    let cluster_wide = bundle.settings().default_action == DefaultAction::Reject
+        || expressed
+            .iter()
+            .any(|e| e.policy.id().namespace().is_none());
+    let policy = cluster_wide.then(|| json_file(&table(None)));
+    let mut files = BTreeMap::new();
+    let mut bytes = 0;
+    for namespace in namespaces {
+        let file = json_file(&table(Some(namespace)));
+        bytes += file.bytes.len();
+        if bytes > MAX_NAMESPACE_BYTES {
+            too_large(&mut diagnostics, &expressed, namespace);
+            continue;
+        }
+        files.insert(namespace.to_owned(), file);
+    }
+    let locations = locations(&expressed, facts, &mut diagnostics);
+    diagnostics.sort_by(|a, b| (&a.namespace, &a.policy).cmp(&(&b.namespace, &b.policy)));
+    Rendered {
+        policy,
+        namespaces: files,
+        locations,
+        diagnostics,
+    }
+}
+
+/// A policy with its rules.
+struct Expressed<'a> {
+    policy: &'a Policy,
+    rules: Vec<Rule>,
+}
+
+fn express(policy: &Policy, version: Version) -> Result<Expressed<'_>, (Reason, String)> {
+    if policy.id().namespace().is_some() && version < FIRST_NAMESPACED {
+        let message = format!(
+            "CRI-O {version} does not keep the policies of namespaces apart once an image is on the node: upgrade it to CRI-O {FIRST_NAMESPACED} or later"
+        );
+        return Err((Reason::NotExpressible, message));
+    }
+    if policy.requirement().mode() == Mode::Audit {
+        let message = "the files of CRI-O know no audit: nothing is reported and nothing refused on such nodes until the mode is Enforce".to_owned();
+        return Err((Reason::AuditUnsupported, message));
+    }
+    match keys::rules(policy.requirement(), version) {
+        Ok(rules) => Ok(Expressed { policy, rules }),
+        Err(error) => Err((Reason::NotExpressible, error.to_string())),
+    }
+}
+
+fn diagnostic(id: &PolicyId, reason: Reason, message: String) -> Diagnostic {
+    Diagnostic {
+        policy: id.name().to_owned(),
+        namespace: id.namespace().map(str::to_owned),
+        authority: None,
+        reason,
+        message,
+    }
+}
+
+/// One policy.json: the node's own, with our rules added at every scope that either names.
+fn policy_json(
+    expressed: &[&Expressed<'_>],
+    bundle: &Bundle,
+    node: &NodeFacts,
+    base: &PolicyJson,
+) -> PolicyJson {
+    let policies: Vec<&Policy> = expressed.iter().map(|e| e.policy).collect();
+    let rules: BTreeMap<&PolicyId, &[Rule]> = expressed
+        .iter()
+        .map(|e| (e.policy.id(), e.rules.as_slice()))
+        .collect();
+    let index = Index::new(&policies, bundle, node);
+    let default: &[Rule] = match bundle.settings().default_action {
+        DefaultAction::Allow => &[],
+        DefaultAction::Reject => &[Rule::Reject {}],
+    };
+
+    let mut names: BTreeSet<String> = BTreeSet::new();
+    for scope in index.named_scopes() {
+        names.extend(scope.twin().map(|twin| twin.to_string()));
+        names.insert(scope.to_string());
+    }
+    let own = base.transports.0.get("docker");
+    names.extend(own.into_iter().flat_map(|scopes| scopes.0.keys().cloned()));
+    names.remove("");
+
+    let mut docker = StrictMap::default();
+    for name in names {
+        let lookup = lookup_of(&name);
+        // The twin of a scope has the entries of the scope.
+        let plain: Vec<String> = lookup.iter().map(|name| without_443(name)).collect();
+        let ours: Vec<Rule> = match index.entry(&plain) {
+            Entry::Exempt => Vec::new(),
+            Entry::Default => default.to_vec(),
+            Entry::Verify(ids) => ids
+                .iter()
+                .filter_map(|id| rules.get(id))
+                .copied()
+                .flatten()
+                .cloned()
+                .collect(),
+        };
+        let own = base.docker_rules(&lookup).as_slice().iter().cloned();
+        docker
+            .0
+            .insert(name, Rules::all(ours.into_iter().chain(own)));
+    }
+    let own = base.docker_rules(&[]).as_slice().iter().cloned();
+    docker.0.insert(
+        String::new(),
+        Rules::all(default.iter().cloned().chain(own)),
+    );
+
+    let mut transports = base.transports.clone();
+    transports.0.insert("docker".to_owned(), docker);
+    if !transports.0.contains_key("docker-daemon") {
+        let accept = Rules::one(Rule::InsecureAcceptAnything {});
+        let scopes = StrictMap([(String::new(), accept)].into());
+        transports.0.insert("docker-daemon".to_owned(), scopes);
+    }
+    PolicyJson {
+        default: base.default.clone(),
+        transports,
+    }
+}
+
+fn without_443(name: &str) -> String {
+    let (host, rest) = name.split_at(name.find('/').unwrap_or(name.len()));
+    format!("{}{rest}", host.strip_suffix(":443").unwrap_or(host))
+}
+
+fn json_file(document: &PolicyJson) -> File {
+    File {
+        bytes: document.to_json(),
+        mode: 0o644,
+    }
+}
+
+fn too_large(diagnostics: &mut Vec<Diagnostic>, expressed: &[Expressed<'_>], namespace: &str) {
+    let message = format!(
+        "the namespace files of this node would take more than {} MiB: each repeats the cluster's policy, so use fewer namespaced policies or fewer scopes",
+        MAX_NAMESPACE_BYTES / 1024 / 1024
+    );
+    let of_namespace = expressed
+        .iter()
+        .filter(|e| e.policy.id().namespace() == Some(namespace));
+    diagnostics
+        .extend(of_namespace.map(|e| diagnostic(e.policy.id(), Reason::TooLarge, message.clone())));
+}
+
+/// Attachments are looked up only where registries.d says so, for every scope that demands one.
+fn locations(
+    expressed: &[Expressed<'_>],
+    facts: &CrioFacts,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> BTreeSet<String> {
+    let mut locations = BTreeSet::new();
+    for Expressed { policy, .. } in expressed {
+        let scopes = policy
+            .scopes()
+            .iter()
+            .flat_map(|scope| [Some(scope.clone()), scope.twin()]);
+        for scope in scopes.flatten() {
+            if facts.taken_locations.contains(scope.as_str()) {
+                let message = taken(&scope);
+                diagnostics.push(diagnostic(policy.id(), Reason::ForeignOwner, message));
+            } else {
+                locations.insert(scope.to_string());
+            }
+        }
+    }
+    locations
+}
+
+fn taken(scope: &Scope) -> String {
+    format!(
+        "another file in registries.d already configures `{scope}`, and a location that stands twice makes every pull fail: set `use-sigstore-attachments: true` there, or remove it"
+    )
+}
+
+/// registries.d/nodeseal.yaml, or nothing where no location is needed. JSON strings are YAML.
+#[must_use]
+pub fn registries_d(locations: &BTreeSet<String>) -> Option<File> {
+    use std::fmt::Write as _;
+
+    if locations.is_empty() {
+        return None;
+    }
+    let mut text = String::from(
+        "# Written by nodeseal: where signatures are looked up in the registry.\ndocker:\n",
+    );
+    for location in locations {
+        // Writing to a String cannot fail; locations hold no character that JSON would escape.
+        let _ = writeln!(
+            text,
+            "  \"{location}\":\n    use-sigstore-attachments: true"
+        );
+    }
+    Some(File {
+        bytes: text.into_bytes(),
+        mode: 0o644,
+    })
+}
+
+#[cfg(test)]
+#[path = "render_tests.rs"]
+pub(in crate::crio) mod tests;
