@@ -1,0 +1,187 @@
+//! Many files together: references between them, duplicates, and what is left of a broken set.
+
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+use crds::Severity;
+use crds::files::Read;
+use crds::load::{Loaded, Source, load, load_read};
+use policy::model::PolicyId;
+
+const KEY: &str = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEAVhbLJ0XQMaEL1dIof7PXYrjfr6q\nURdT+RuJl4KiPJKQErWxIGZgdJ0QfMCxmOGrVxQ9/T+7H0h1CZie9nVKSQ==\n-----END PUBLIC KEY-----\n";
+
+/// A policy that takes its key from the `ConfigMap` named `keys`.
+fn policy(kind: &str, metadata: &str, reference: &str) -> String {
+    format!(
+        "apiVersion: nodeseal.dev/v1alpha1\nkind: {kind}\nmetadata: {metadata}\nspec:\n  scopes: [registry.example.com]\n  authorities:\n    - name: a\n      key: {{configMapKeyRef: {reference}}}\n"
+    )
+}
+
+fn keys(namespace: &str) -> String {
+    let key = KEY.replace('\n', "\\n");
+    format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: keys, namespace: {namespace}}}\ndata: {{k: \"{key}\"}}\n"
+    )
+}
+
+fn cluster(name: &str) -> String {
+    let reference = "{name: keys, key: k, namespace: signing}";
+    policy(
+        "ClusterImageSignaturePolicy",
+        &format!("{{name: {name}}}"),
+        reference,
+    )
+}
+
+fn namespaced(namespace: &str) -> String {
+    let metadata = format!("{{name: p, namespace: {namespace}}}");
+    policy("ImageSignaturePolicy", &metadata, "{name: keys, key: k}")
+}
+
+fn set(files: &[(&str, String)]) -> Loaded {
+    let source = |(name, text): &(&str, String)| Source {
+        name: (*name).into(),
+        text: text.clone(),
+    };
+    load(&files.iter().map(source).collect::<Vec<_>>())
+}
+
+fn ids(loaded: &Loaded) -> Vec<String> {
+    loaded
+        .policies
+        .iter()
+        .map(|loaded| loaded.policy.id().to_string())
+        .collect()
+}
+
+#[test]
+fn keys_are_found_in_other_files_whatever_the_order() {
+    let loaded = set(&[("b.yaml", cluster("p")), ("a.yaml", keys("signing"))]);
+    assert_eq!(loaded.problems, []);
+    assert_eq!(ids(&loaded), ["p"]);
+    assert_eq!(
+        (
+            loaded.policies[0].source.file.as_str(),
+            loaded.policies[0].source.line
+        ),
+        ("b.yaml", 1)
+    );
+}
+
+#[test]
+fn a_namespaced_policy_reads_its_own_namespace_only() {
+    let loaded = set(&[
+        ("a", keys("one")),
+        ("b", namespaced("one")),
+        ("c", namespaced("two")),
+    ]);
+    assert_eq!(ids(&loaded), ["one/p"]);
+    assert_eq!(loaded.problems[0].reason, "NotFound");
+    let id = PolicyId::Namespaced {
+        namespace: "two".into(),
+        name: "p".into(),
+    };
+    assert_eq!(loaded.invalid[0].policy, Some(id));
+}
+
+#[test]
+fn of_an_object_that_stands_twice_none_is_used() {
+    let loaded = set(&[
+        ("a", cluster("p")),
+        ("b", cluster("p")),
+        ("k", keys("signing")),
+    ]);
+    assert_eq!(ids(&loaded), [""; 0]);
+    assert_eq!(loaded.invalid.len(), 2);
+    assert!(
+        loaded.problems[0].message.contains("first in a:1"),
+        "{}",
+        loaded.problems[0]
+    );
+    let loaded = set(&[
+        ("a", cluster("p")),
+        ("k", keys("signing")),
+        ("l", keys("signing")),
+    ]);
+    assert_eq!(
+        loaded
+            .problems
+            .iter()
+            .map(|p| p.reason.as_str())
+            .collect::<Vec<_>>(),
+        ["NotFound", "Duplicate"]
+    );
+}
+
+#[test]
+fn one_broken_policy_does_not_stop_the_others() {
+    let text = format!(
+        "{}---\n{}---\nkind: [\n",
+        cluster("p"),
+        cluster("q").replace("[registry.example.com]", "[busybox]")
+    );
+    let loaded = set(&[("a", text), ("k", keys("signing"))]);
+    assert_eq!(ids(&loaded), ["p"]);
+    assert_eq!(loaded.invalid[0].object, "ClusterImageSignaturePolicy/q");
+    assert_eq!(loaded.broken_files, ["a"]);
+}
+
+#[test]
+fn what_may_have_been_a_policy_is_never_passed_over_in_silence() {
+    let renamed = |from: &str, to: &str| set(&[("a", cluster("p").replace(from, to))]);
+    let id = Some(PolicyId::Cluster { name: "p".into() });
+    for (from, to) in [
+        ("v1alpha1", "v1"),
+        ("nodeseal.dev", "nodeseal.de"),
+        ("SignaturePolicy", "SignaturPolicy"),
+    ] {
+        let loaded = renamed(from, to);
+        assert_eq!(loaded.invalid[0].policy, id, "{to}");
+        assert!(loaded.has_errors());
+    }
+    assert_eq!(
+        renamed("kind: ClusterImageSignaturePolicy", "x: y").broken_files,
+        ["a"]
+    );
+    assert_eq!(
+        renamed("ClusterImageSignaturePolicy", "Whatever").broken_files,
+        ["a"]
+    );
+    let other = renamed("nodeseal.dev", "policies.example.com");
+    assert!(!other.has_errors() && other.has_warnings());
+}
+
+#[test]
+fn objects_of_others_are_no_fault() {
+    let text = "apiVersion: v1\nkind: Service\n---\nreplicas: 1\n---\nkind: Kustomization\n";
+    let loaded = set(&[("a", text.to_owned())]);
+    assert_eq!(loaded.problems.len(), 3);
+    assert!(
+        loaded
+            .problems
+            .iter()
+            .all(|problem| problem.severity == Severity::Note)
+    );
+    assert_eq!((loaded.invalid, loaded.broken_files), (vec![], vec![]));
+}
+
+#[test]
+fn files_that_could_not_be_read_are_broken() {
+    let read = Read {
+        sources: Vec::new(),
+        problems: set(&[("a", "[".into())]).problems,
+    };
+    assert_eq!(load_read(&read).broken_files, ["a"]);
+}
+
+#[test]
+fn a_thousand_policies_are_checked_in_bounded_time() {
+    let all: Vec<String> = (0..1000)
+        .map(|number| cluster(&format!("p{number}")))
+        .collect();
+    let start = std::time::Instant::now();
+    let loaded = set(&[("a", all.join("---\n")), ("k", keys("signing"))]);
+    assert_eq!(loaded.policies.len(), 1000);
+    // About 1 s in a debug build: quadratic behaviour would be far above.
+    assert!(start.elapsed().as_secs() < 30, "{:?}", start.elapsed());
+    println!("{:?}", start.elapsed());
+}
