@@ -1,0 +1,90 @@
+//! A refusal in words: which policy, which authority, what was found instead, and what to do.
+
+use policy::key::{KeyKind, PublicKey};
+use policy::model::Authority;
+
+use super::{MAX_LIST, PolicyState};
+use crate::candidate::Finding;
+use crate::reason::{Reason, Refusal, bounded};
+
+/// Why the policy fails.
+pub(super) fn refusal(state: &PolicyState<'_>, candidates: usize, findings: &[Finding]) -> Refusal {
+    let (threshold, authorities) = (
+        state.requirement.threshold(),
+        state.requirement.authorities(),
+    );
+    let failure = findings
+        .iter()
+        .chain(&state.failure)
+        .rev()
+        .max_by_key(|finding| finding.reason.weight());
+    let (reason, found) = match failure {
+        Some(Finding { reason, message }) => (*reason, message.as_str()),
+        None if candidates == 0 => (Reason::NoSignature, "no signature was found"),
+        None => (
+            Reason::NoMatchingSignature,
+            "no further signature was found",
+        ),
+    };
+    let wanted = if let (1, [authority]) = (threshold, authorities) {
+        format!("a signature by {}", described(authority))
+    } else {
+        let list: Vec<_> = authorities.iter().map(described).collect();
+        let list = bounded(&list.join(", "), MAX_LIST);
+        format!(
+            "signatures by {threshold} of {list}, has {}",
+            state.signed.len()
+        )
+    };
+    let of = match candidates {
+        0 | 1 => String::new(),
+        count => format!(" (the closest of {count} signatures)"),
+    };
+    let advice = advice(reason, authorities);
+    let id = state.id;
+    Refusal::new(
+        reason,
+        format!("policy `{id}` wants {wanted}; {found}{of}. {advice}"),
+    )
+}
+
+/// An authority by name and key, so that the line tells which key was meant.
+fn described(authority: &Authority) -> String {
+    let name = authority.name();
+    match authority.keys() {
+        [key] => format!("`{name}` (key {})", short(key)),
+        keys => format!("`{name}` ({} keys)", keys.len()),
+    }
+}
+
+fn short(key: &PublicKey) -> String {
+    let fingerprint = key.fingerprint();
+    format!("sha256:{}", &fingerprint.hex()[..12])
+}
+
+/// What to do about it.
+fn advice(reason: Reason, authorities: &[Authority]) -> &'static str {
+    let ed25519 = authorities
+        .iter()
+        .flat_map(Authority::keys)
+        .any(|key| key.kind() == KeyKind::Ed25519);
+    match reason {
+        Reason::NoSignature => "Sign the image by digest, and push the signature beside it",
+        Reason::NoMatchingSignature if ed25519 => {
+            "Sign with that key; Ed25519ph, cosign's default for Ed25519 keys, is not supported"
+        }
+        Reason::NoMatchingSignature => "Sign with that key, or add the signer's key to the policy",
+        Reason::WrongDigest => "Sign this very digest; for a multi-arch image, the index",
+        Reason::WrongIdentity => "Sign it under this name, or change the policy's signedIdentity",
+        Reason::MalformedSignature | Reason::UnsupportedFormat => {
+            "Sign with cosign, as an attachment or as a bundle"
+        }
+        Reason::DigestMismatch => "The registry or a proxy on the way serves damaged content",
+        Reason::LimitExceeded => "Remove old signatures, or raise the limits",
+        Reason::RegistryDenied => {
+            "The verifier reads anonymously: let signatures be read without credentials"
+        }
+        Reason::RegistryError | Reason::TimedOut => "The pull will be tried again",
+        _ => "See the verifier's documentation",
+    }
+}

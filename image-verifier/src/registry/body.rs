@@ -1,0 +1,56 @@
+//! Bodies, read as they come and never past a limit.
+
+use std::cell::Cell;
+
+use reqwest::Response;
+
+use super::error::RegistryError;
+
+/// The bytes that may still be read from a registry in all.
+#[derive(Debug)]
+pub(super) struct Budget {
+    total: u64,
+    left: Cell<u64>,
+}
+
+impl Budget {
+    pub(super) fn new(total: u64) -> Self {
+        Self {
+            total,
+            left: Cell::new(total),
+        }
+    }
+
+    fn take(&self, bytes: u64) -> Result<(), RegistryError> {
+        match self.left.get().checked_sub(bytes) {
+            Some(left) => {
+                self.left.set(left);
+                Ok(())
+            }
+            None => Err(RegistryError::TooLarge { limit: self.total }),
+        }
+    }
+}
+
+/// Reads a whole body. The length that the registry announces is used only to give up early.
+pub(super) async fn read(
+    mut response: Response,
+    limit: u64,
+    budget: &Budget,
+) -> Result<Vec<u8>, RegistryError> {
+    if response
+        .content_length()
+        .is_some_and(|length| length > limit)
+    {
+        return Err(RegistryError::TooLarge { limit });
+    }
+    let mut bytes = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if (bytes.len() + chunk.len()) as u64 > limit {
+            return Err(RegistryError::TooLarge { limit });
+        }
+        budget.take(chunk.len() as u64)?;
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}

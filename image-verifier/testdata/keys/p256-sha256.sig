@@ -1,0 +1,2 @@
+MEUCIQCsHcBf4Vte8N+ukDxIvzwvZjQHkjEsFJtqIdUzjNmRdwIgZqsOzfxIjh4alxJpaoVObOdc
+bSEB2RJz2y3QZnqbyB8=

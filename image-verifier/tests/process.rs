@@ -1,0 +1,214 @@
+//! The program as containerd runs it.
+#![allow(clippy::unwrap_used)]
+
+#[cfg(feature = "test-root")]
+mod support;
+
+use std::io::Write as _;
+use std::process::{Command, Output, Stdio};
+
+use policy::digest::Digest;
+
+const MEDIA_TYPE: &str = "application/vnd.oci.descriptor.v1+json";
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nodeseal-verifier"));
+    command.args(arguments).env_clear();
+    command
+}
+
+fn run(arguments: &[&str], stdin: &str) -> Output {
+    finish(command(arguments), stdin)
+}
+
+fn finish(mut command: Command, stdin: &str) -> Output {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The program may end before it has read its input.
+    let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+fn descriptor(digest: &Digest) -> String {
+    let media_type = "application/vnd.oci.image.index.v1+json";
+    format!("{{\"mediaType\":\"{media_type}\",\"digest\":\"{digest}\",\"size\":1}}\n")
+}
+
+fn pull(name: &str, digest: &Digest, stdin_digest: &Digest) -> Output {
+    let arguments = [
+        "-name",
+        name,
+        "-digest",
+        digest.as_str(),
+        "-stdin-media-type",
+        MEDIA_TYPE,
+    ];
+    run(&arguments, &descriptor(stdin_digest))
+}
+
+fn assert_refused(output: &Output, code: i32, start: &str) {
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(code), "{stdout}");
+    assert!(stdout.starts_with(start), "{stdout}");
+    assert_eq!(stdout.lines().count(), 1, "{stdout}");
+}
+
+#[test]
+fn a_call_that_is_no_verification_never_ends_with_zero() {
+    assert_refused(&run(&["--version"], ""), 2, "nodeseal-verifier ");
+    for arguments in [
+        &[][..],
+        &["--help"],
+        &["-name"],
+        &["-name", "a", "-digest", "b"],
+    ] {
+        assert_refused(
+            &run(arguments, ""),
+            1,
+            "SignatureValidationFailed: InvalidRequest (fatal)",
+        );
+    }
+}
+
+#[test]
+fn arguments_and_stdin_that_disagree_are_an_invalid_request() {
+    let (digest, other) = (Digest::of(b"a"), Digest::of(b"b"));
+    let start = "SignatureValidationFailed: InvalidRequest (fatal): ";
+    assert_refused(&pull("example.com/app:v1", &digest, &other), 1, start);
+    let name = format!("example.com/app@{other}");
+    assert_refused(&pull(&name, &digest, &digest), 1, start);
+}
+
+#[test]
+fn a_name_that_does_not_parse_is_an_invalid_reference() {
+    let digest = Digest::of(b"a");
+    let start = "SignatureValidationFailed: InvalidReference (fatal): ";
+    for name in [
+        "example.com/App:v1",
+        "example.com:0443/app",
+        "a b",
+        "https://example.com/app",
+    ] {
+        assert_refused(&pull(name, &digest, &digest), 1, start);
+    }
+}
+
+#[cfg(not(feature = "test-root"))]
+#[test]
+fn without_a_policy_nothing_is_pulled_wherever_the_environment_points() {
+    if std::path::Path::new("/etc/nodeseal/verifier/policy.json").exists() {
+        return;
+    }
+    let digest = Digest::of(b"a");
+    let name = "example.com/app:v1";
+    let arguments = [
+        "-name",
+        name,
+        "-digest",
+        digest.as_str(),
+        "-stdin-media-type",
+        MEDIA_TYPE,
+    ];
+    let mut command = command(&arguments);
+    command
+        .env("NODESEAL_TEST_ROOT", "/tmp")
+        .env("HOME", "/tmp");
+    let start = "SignatureValidationFailed: PolicyError (fatal): the policy: /etc/nodeseal";
+    assert_refused(&finish(command, &descriptor(&digest)), 1, start);
+}
+
+/// With a policy of the test's own: run with `--features test-root`.
+#[cfg(feature = "test-root")]
+mod with_policy {
+    use std::time::{Duration, Instant};
+
+    use policy::bundle::DefaultAction;
+    use policy::paths::VERIFIER_POLICY;
+
+    use super::support::sign::Signer;
+    use super::support::{draft, limits, policy_of};
+    use super::*;
+
+    fn root(timeout: Duration) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join(VERIFIER_POLICY);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let drafts = [draft(&[("a", &Signer::new())])];
+        let policy = policy_of(&drafts, DefaultAction::Allow, &[], limits(timeout));
+        std::fs::write(path, policy.to_json()).unwrap();
+        root
+    }
+
+    fn pull(root: &tempfile::TempDir, name: &str) -> Command {
+        let digest = Digest::of(b"a");
+        let arguments = [
+            "-name",
+            name,
+            "-digest",
+            digest.as_str(),
+            "-stdin-media-type",
+            MEDIA_TYPE,
+        ];
+        let mut command = command(&arguments);
+        command.env("NODESEAL_TEST_ROOT", root.path());
+        command
+    }
+
+    #[test]
+    fn an_image_that_no_policy_covers_is_allowed() {
+        let root = root(Duration::from_secs(10));
+        let output = finish(
+            pull(&root, "example.com/app:v1"),
+            &descriptor(&Digest::of(b"a")),
+        );
+        assert_refused(
+            &output,
+            0,
+            "nodeseal: allowed: no enforcing policy covers it",
+        );
+    }
+
+    #[test]
+    fn an_image_whose_registry_is_away_is_refused_as_transient() {
+        let root = root(Duration::from_secs(10));
+        let output = finish(
+            pull(&root, "127.0.0.1:1/app:v1"),
+            &descriptor(&Digest::of(b"a")),
+        );
+        assert_refused(
+            &output,
+            1,
+            "SignatureValidationFailed: RegistryError (transient): policy",
+        );
+    }
+
+    #[test]
+    fn the_watchdog_answers_when_the_process_is_stuck() {
+        let root = root(Duration::from_secs(1));
+        let started = Instant::now();
+        let mut command = pull(&root, "127.0.0.1:1/app:v1");
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // stdin stays open, and nothing comes.
+        let stdin = child.stdin.take();
+        let output = child.wait_with_output().unwrap();
+        drop(stdin);
+        assert!(
+            started.elapsed() < Duration::from_secs(1),
+            "{:?}",
+            started.elapsed()
+        );
+        assert_refused(
+            &output,
+            1,
+            "SignatureValidationFailed: TimedOut (transient): ",
+        );
+    }
+}
