@@ -1,0 +1,162 @@
+//! The journal of an apply: written and synced before the first rename, removed after the last.
+//!
+//! An agent that starts and finds one knows that an apply was interrupted, which files it was to
+//! change, and where both their new and their old content is.
+
+use policy::digest::Digest;
+use serde::{Deserialize, Serialize};
+
+/// The version of the journal's format.
+const VERSION: u32 = 1;
+
+/// How one path changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all_fields = "camelCase", deny_unknown_fields)]
+pub enum Change {
+    /// `staged` is renamed over the path.
+    File {
+        /// Where the new content waits.
+        staged: String,
+        /// Digest of the new content.
+        sha256: Digest,
+        /// Permission bits of the new file.
+        mode: u32,
+    },
+    /// A folder that holds the file alone is renamed to where none was, so that the folder is
+    /// never empty.
+    Folder {
+        /// The folder that comes to be.
+        folder: String,
+        /// Where the new folder waits.
+        staged: String,
+        /// Digest of the file in it.
+        sha256: Digest,
+        /// Permission bits of the file in it.
+        mode: u32,
+    },
+    /// The file is removed.
+    Remove,
+}
+
+/// The old content of a path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Backup {
+    /// Where the copy is.
+    pub copy: String,
+    /// Digest of the old content.
+    pub sha256: Digest,
+    /// Permission bits of the old file.
+    pub mode: u32,
+    /// Owner of the old file.
+    pub uid: u32,
+    /// Group of the old file.
+    pub gid: u32,
+    /// True for a file that others wrote: its copy outlives the apply.
+    pub lasting: bool,
+}
+
+/// One step of an apply.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// The file that changes.
+    pub path: String,
+    /// How.
+    pub change: Change,
+    /// What was there; `None` when nothing was.
+    pub before: Option<Backup>,
+}
+
+/// An apply that is under way: its steps in their order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Journal {
+    version: u32,
+    /// In the order in which they are carried out.
+    pub steps: Vec<Step>,
+}
+
+/// Why a journal cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// Cut short or damaged.
+    #[error("it is damaged ({0})")]
+    Json(#[from] serde_json::Error),
+    /// Written by another version of the agent.
+    #[error("it has format version {0}, and this agent knows {VERSION}")]
+    Version(u32),
+}
+
+impl Journal {
+    /// The journal of these steps.
+    #[must_use]
+    pub fn new(steps: Vec<Step>) -> Self {
+        Self {
+            version: VERSION,
+            steps,
+        }
+    }
+
+    /// Reads a journal.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, JournalError> {
+        let journal: Self = serde_json::from_slice(bytes)?;
+        if journal.version == VERSION {
+            Ok(journal)
+        } else {
+            Err(JournalError::Version(journal.version))
+        }
+    }
+
+    /// The journal as it stands on disk.
+    pub fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
+        serde_json::to_vec_pretty(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn journal() -> Journal {
+        let file = Change::File {
+            staged: "etc/.a.nodeseal-tmp".to_owned(),
+            sha256: Digest::of(b"new"),
+            mode: 0o644,
+        };
+        let before = Backup {
+            copy: "var/lib/nodeseal/backup/rollback/etc+a".to_owned(),
+            sha256: Digest::of(b"old"),
+            mode: 0o600,
+            uid: 0,
+            gid: 0,
+            lasting: false,
+        };
+        Journal::new(vec![
+            Step {
+                path: "etc/a".to_owned(),
+                change: file,
+                before: Some(before),
+            },
+            Step {
+                path: "etc/b".to_owned(),
+                change: Change::Remove,
+                before: None,
+            },
+        ])
+    }
+
+    #[test]
+    fn a_journal_reads_back_as_it_was_written() {
+        let bytes = journal().to_json().unwrap();
+        assert_eq!(Journal::from_json(&bytes).unwrap(), journal());
+    }
+
+    #[test]
+    fn a_journal_cut_anywhere_is_an_error_and_never_a_shorter_journal() {
+        let bytes = journal().to_json().unwrap();
+        for end in 0..bytes.len() {
+            assert!(Journal::from_json(&bytes[..end]).is_err(), "cut at {end}");
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! `nodeseal-agent`: keeps one node's files as a folder of policies asks.
+
+mod args;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use jiff::Timestamp;
+use node_agent::agent::{Agent, Look};
+
+use crate::args::{Args, Output};
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    args.log_format.install();
+    let output = args.output;
+    match run(args) {
+        Ok(code) => code,
+        Err(error) => {
+            if output == Output::Json {
+                print(&format!(
+                    "{}\n",
+                    serde_json::json!({ "error": format!("{error:#}") })
+                ));
+            }
+            eprintln!("nodeseal-agent: {error:#}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let (output, once, recheck) = (args.output, args.once, args.recheck());
+    let mut agent = Agent::start(args.into_options()?)?;
+    if once {
+        let look = agent.look(Timestamp::now());
+        tell(output, &look);
+        return Ok(if look.status.is_clean() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(1)
+        });
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the event loop")?;
+    let mut first = true;
+    runtime.block_on(node_agent::watch::run(agent, recheck, |look| {
+        if std::mem::take(&mut first) || look.is_news {
+            tell(output, look);
+        }
+    }))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn tell(output: Output, look: &Look) {
+    match output {
+        Output::Text => print(&look.status.to_string()),
+        Output::Json => match look.status.to_json() {
+            Ok(bytes) => print(&String::from_utf8_lossy(&bytes)),
+            Err(error) => tracing::warn!("the status could not be put into JSON: {error}"),
+        },
+    }
+}
+
+/// A reader that went away (`| head`) is no reason to stop keeping the node.
+fn print(text: &str) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
+}

@@ -1,0 +1,223 @@
+//! Changing files below the root: new files under a temporary name, then a rename.
+//!
+//! Everything is on disk (fsync of the file, then of its directory) before the call returns.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
+use rustix::io::Errno;
+
+use super::{FileError, Root, split, temporary};
+use crate::fault;
+
+/// Mode and owner of a file that is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attributes {
+    /// Permission bits, set whatever the umask is.
+    pub mode: u32,
+    /// User and group; `None` leaves the agent's own.
+    pub owner: Option<(u32, u32)>,
+}
+
+impl Attributes {
+    /// The agent's own file with this mode.
+    #[must_use]
+    pub fn mode(mode: u32) -> Self {
+        Self { mode, owner: None }
+    }
+}
+
+impl Root {
+    /// Creates a directory and all that is missing above it. Directories that exist stay as they
+    /// are; of those that are made, the last one gets `mode` and the others 0755.
+    pub fn create_dirs(&self, path: &str, mode: u32) -> Result<(), FileError> {
+        if self.existing_dir(path)?.is_some() {
+            return Ok(());
+        }
+        let ends = path
+            .match_indices('/')
+            .map(|(at, _)| at)
+            .chain([path.len()]);
+        for end in ends {
+            let here = &path[..end];
+            let mode = if end == path.len() { mode } else { 0o755 };
+            self.create_dir(here, mode)?;
+        }
+        Ok(())
+    }
+
+    fn create_dir(&self, path: &str, mode: u32) -> Result<(), FileError> {
+        if self.existing_dir(path)?.is_some() {
+            return Ok(());
+        }
+        let (parent_path, name) = split(path);
+        let parent = self.parent(parent_path)?;
+        fault::point("before mkdir", path);
+        match rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(mode)) {
+            Ok(()) => {}
+            // It is there and cannot be opened: a link to nowhere.
+            Err(Errno::EXIST) => {
+                return Err(FileError::Dangling {
+                    path: self.show(path),
+                    root: self.path().display().to_string(),
+                });
+            }
+            Err(errno) => return Err(self.io("create the directory", path, errno)),
+        }
+        fault::point("after mkdir", path);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let created = rustix::fs::openat(&parent, name, flags, Mode::empty())
+            .map_err(|errno| self.io("open the directory", path, errno))?;
+        rustix::fs::fchmod(&created, Mode::from_raw_mode(mode))
+            .map_err(|errno| self.io("set the mode of", path, errno))?;
+        fault::point("after chmod of directory", path);
+        self.sync_dir(&created, path)?;
+        self.sync_dir(&parent, parent_path)
+    }
+
+    /// Writes a new file in one piece, under a name that nobody reads, and syncs it.
+    ///
+    /// Whatever stands at that name is a leftover of ours and is removed first. The directory is
+    /// not synced: [`Root::rename`] does that, or [`Root::sync`].
+    pub fn stage(
+        &self,
+        path: &str,
+        bytes: &[u8],
+        attributes: &Attributes,
+    ) -> Result<(), FileError> {
+        let (parent, name) = split(path);
+        let dir = self.parent(parent)?;
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let open = || rustix::fs::openat(&dir, name, flags, Mode::from_raw_mode(0o600));
+        fault::point("before create", path);
+        let fd = match open() {
+            Err(Errno::EXIST) => {
+                rustix::fs::unlinkat(&dir, name, AtFlags::empty())
+                    .map_err(|errno| self.io("remove", path, errno))?;
+                fault::point("after removal of leftover", path);
+                open()
+            }
+            result => result,
+        }
+        .map_err(|errno| self.io("create", path, errno))?;
+        fault::point("after create", path);
+        let result = self.fill(path, fd, bytes, attributes);
+        if result.is_err() {
+            // Half a file under a temporary name helps nobody; the first error is the one to tell.
+            let _ = rustix::fs::unlinkat(&dir, name, AtFlags::empty());
+        }
+        result
+    }
+
+    fn fill(
+        &self,
+        path: &str,
+        fd: OwnedFd,
+        bytes: &[u8],
+        attributes: &Attributes,
+    ) -> Result<(), FileError> {
+        let mut file = File::from(fd);
+        // Two writes, so that a fault can leave half a file.
+        let (first, second) = bytes.split_at(bytes.len() / 2);
+        file.write_all(first)
+            .map_err(|error| self.io("write", path, error))?;
+        fault::point("amid write", path);
+        file.write_all(second)
+            .map_err(|error| self.io("write", path, error))?;
+        fault::point("after write", path);
+        if let Some((uid, gid)) = attributes.owner {
+            let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+            rustix::fs::fchown(&file, Some(uid), Some(gid))
+                .map_err(|errno| self.io("set the owner of", path, errno))?;
+        }
+        rustix::fs::fchmod(&file, Mode::from_raw_mode(attributes.mode))
+            .map_err(|errno| self.io("set the mode of", path, errno))?;
+        fault::point("after chmod", path);
+        file.sync_all()
+            .map_err(|error| self.io("sync", path, error))?;
+        fault::point("after fsync", path);
+        Ok(())
+    }
+
+    /// Renames a file or a directory over what is there, and syncs both directories.
+    pub fn rename(&self, from: &str, to: &str) -> Result<(), FileError> {
+        let (from_parent, from_name) = split(from);
+        let (to_parent, to_name) = split(to);
+        let source = self.parent(from_parent)?;
+        let target = self.parent(to_parent)?;
+        fault::point("before rename", to);
+        rustix::fs::renameat(&source, from_name, &target, to_name)
+            .map_err(|errno| self.io("rename a new file to", to, errno))?;
+        fault::point("after rename", to);
+        self.sync_dir(&target, to_parent)?;
+        if from_parent != to_parent {
+            self.sync_dir(&source, from_parent)?;
+        }
+        fault::point("after fsync of directory", to);
+        Ok(())
+    }
+
+    /// Writes a file of the agent's own: temporary name in the same directory, then a rename.
+    pub fn replace(
+        &self,
+        path: &str,
+        bytes: &[u8],
+        attributes: &Attributes,
+    ) -> Result<(), FileError> {
+        let staged = temporary(path);
+        self.stage(&staged, bytes, attributes)?;
+        self.rename(&staged, path)
+    }
+
+    /// Removes a file, or an empty directory; nothing there is fine.
+    pub fn remove(&self, path: &str) -> Result<(), FileError> {
+        let (parent, name) = split(path);
+        let Some(dir) = self.existing_dir(parent)? else {
+            return Ok(());
+        };
+        let found = match rustix::fs::statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => rustix::fs::FileType::from_raw_mode(stat.st_mode),
+            Err(Errno::NOENT) => return Ok(()),
+            Err(errno) => return Err(self.io("look at", path, errno)),
+        };
+        let flags = if found == rustix::fs::FileType::Directory {
+            AtFlags::REMOVEDIR
+        } else {
+            AtFlags::empty()
+        };
+        fault::point("before removal", path);
+        rustix::fs::unlinkat(&dir, name, flags).map_err(|errno| self.io("remove", path, errno))?;
+        fault::point("after removal", path);
+        self.sync_dir(&dir, parent)
+    }
+
+    /// Syncs a directory, so that the names in it survive a loss of power.
+    pub fn sync(&self, path: &str) -> Result<(), FileError> {
+        let dir = self.parent(path)?;
+        self.sync_dir(&dir, path)
+    }
+
+    /// Opens, and creates when it is not there, a small file that is held open: the lock.
+    pub fn open_held(&self, path: &str, mode: u32) -> Result<File, FileError> {
+        let (parent, name) = split(path);
+        let dir = self.parent(parent)?;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        fault::point("before open", path);
+        let fd = rustix::fs::openat(&dir, name, flags, Mode::from_raw_mode(mode))
+            .map_err(|errno| self.io("open", path, errno))?;
+        fault::point("after open", path);
+        Ok(File::from(fd))
+    }
+
+    fn parent(&self, path: &str) -> Result<OwnedFd, FileError> {
+        self.dir(path)
+            .map_err(|errno| self.io("open the directory", path, errno))
+    }
+
+    fn sync_dir(&self, dir: &OwnedFd, path: &str) -> Result<(), FileError> {
+        rustix::fs::fsync(dir).map_err(|errno| self.io("sync the directory", path, errno))
+    }
+}

@@ -1,0 +1,278 @@
+//! What the agent says about the node, in the shape of `NodeImagePolicy.status`.
+//!
+//! Pure: the time is an argument, and what did not change keeps the time that it had.
+
+use jiff::Timestamp;
+use policy::digest::Digest;
+use serde::{Deserialize, Serialize};
+
+mod report;
+mod text;
+
+pub use self::report::{Detected, Failure, Report};
+
+/// The status.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// The container runtime.
+    pub runtime: Runtime,
+    /// Digest of the bundle in force; absent before the first apply.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applied_bundle: Option<Digest>,
+    /// How many policies are in force.
+    pub policies: usize,
+    /// Digest over all managed files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files_digest: Option<Digest>,
+    /// When files were last changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_applied_time: Option<Timestamp>,
+    /// What that apply met: files of others, drift, an interrupted apply.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub last_apply_notes: Vec<String>,
+    /// Version of the agent.
+    pub agent_version: String,
+    /// `Detected`, `Applied`, `Enforcing`, `Ready`.
+    pub conditions: Vec<Condition>,
+    /// What this runtime cannot enforce.
+    pub unsupported: Unsupported,
+    /// What is wrong in the policy folder.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<Problem>,
+    /// What stays as it was, because what is there now cannot be used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<Kept>,
+    /// What the administrator should know or do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// The managed files.
+    pub files: Vec<FileStatus>,
+}
+
+/// The container runtime.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Runtime {
+    /// `containerd` or `cri-o`.
+    pub name: String,
+    /// Its version, when it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+}
+
+/// A condition as Kubernetes has them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    /// Which.
+    pub r#type: String,
+    /// `True`, `False` or `Unknown`.
+    pub status: String,
+    /// The stable word.
+    pub reason: String,
+    /// What it means and what to do.
+    pub message: String,
+    /// When `status` last changed.
+    pub last_transition_time: Timestamp,
+}
+
+/// What this runtime cannot enforce.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unsupported {
+    /// How many policies.
+    pub count: usize,
+    /// The first ten of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub first: Vec<UnsupportedPolicy>,
+}
+
+/// One policy that this runtime cannot enforce.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnsupportedPolicy {
+    /// Its name.
+    pub policy: String,
+    /// Its namespace, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// The stable word.
+    pub reason: String,
+    /// What it means.
+    pub message: String,
+}
+
+/// One thing that is wrong in the policy folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// The file, relative to the policy folder.
+    pub file: String,
+    /// The line from 1; 0 when it is about the whole file.
+    pub line: u64,
+    /// `error`, `warning` or `note`.
+    pub severity: String,
+    /// `Kind/name`, when it is known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub object: String,
+    /// The field, when it is about one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub field: String,
+    /// What is wrong and how to mend it.
+    pub message: String,
+}
+
+impl Problem {
+    /// An error about a whole file or folder.
+    #[must_use]
+    pub fn of_file(file: String, message: String) -> Self {
+        let (object, field) = (String::new(), String::new());
+        Self {
+            file,
+            line: 0,
+            severity: "error".to_owned(),
+            object,
+            field,
+            message,
+        }
+    }
+
+    /// True when it makes something invalid.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        self.severity == "error"
+    }
+}
+
+/// Something that stays as it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The policy, or `EnforcementConfig`.
+    pub policy: String,
+    /// The file that it came from.
+    pub file: String,
+    /// Why.
+    pub message: String,
+}
+
+/// A managed file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileStatus {
+    /// Its path, relative to the root.
+    pub path: String,
+    /// Digest of its bytes.
+    pub sha256: Digest,
+    /// Copy of what was there before nodeseal, if anything was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original: Option<String>,
+}
+
+const NOT_PROBED: &str = "nothing on this node has proven yet that pulls go through the verifier";
+
+impl Status {
+    /// The status after a look, with the times that `previous` had for what did not change.
+    #[must_use]
+    pub fn new(report: Report, previous: Option<&Self>, now: Timestamp) -> Self {
+        let condition = |r#type: &str, status: &str, reason: &str, message: String| {
+            let since = previous
+                .and_then(|previous| previous.condition(r#type))
+                .filter(|old| old.status == status)
+                .map_or(now, |old| old.last_transition_time);
+            Condition {
+                r#type: r#type.to_owned(),
+                status: status.to_owned(),
+                reason: reason.to_owned(),
+                message,
+                last_transition_time: since,
+            }
+        };
+        let (detected, detected_reason, detected_message) = report.detected.condition();
+        let (applied, reason, message) = match &report.failure {
+            None => (
+                "True",
+                "Applied",
+                "the policies in force are on the node".to_owned(),
+            ),
+            Some((failure, message)) => ("False", failure.as_str(), message.clone()),
+        };
+        let ready = if applied == "True" { "Ready" } else { reason };
+        let conditions = vec![
+            condition("Detected", detected, detected_reason, detected_message),
+            condition("Applied", applied, reason, message.clone()),
+            condition("Enforcing", "Unknown", "NotProbed", NOT_PROBED.to_owned()),
+            condition("Ready", applied, ready, message),
+        ];
+        let (last_applied_time, last_apply_notes) = match report.applied {
+            Some(notes) => (Some(now), notes),
+            None => previous.map_or((None, Vec::new()), |previous| {
+                (
+                    previous.last_applied_time,
+                    previous.last_apply_notes.clone(),
+                )
+            }),
+        };
+        let listed: Vec<String> = report
+            .files
+            .iter()
+            .map(|file| format!("{} {}\n", file.sha256, file.path))
+            .collect();
+        let unsupported = report
+            .diagnostics
+            .iter()
+            .map(|diagnostic| UnsupportedPolicy {
+                policy: diagnostic.policy.clone(),
+                namespace: diagnostic.namespace.clone(),
+                reason: diagnostic.reason.to_string(),
+                message: diagnostic.message.clone(),
+            });
+        Self {
+            runtime: Runtime {
+                name: "containerd".to_owned(),
+                version: None,
+            },
+            applied_bundle: report.bundle,
+            policies: report.policies,
+            files_digest: (!listed.is_empty()).then(|| Digest::of(listed.concat().as_bytes())),
+            last_applied_time,
+            last_apply_notes,
+            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+            conditions,
+            unsupported: Unsupported {
+                count: report.diagnostics.len(),
+                first: unsupported.take(10).collect(),
+            },
+            problems: report.problems,
+            kept: report.kept,
+            warnings: report.warnings,
+            files: report.files,
+        }
+    }
+
+    /// One condition.
+    #[must_use]
+    pub fn condition(&self, r#type: &str) -> Option<&Condition> {
+        self.conditions
+            .iter()
+            .find(|condition| condition.r#type == r#type)
+    }
+
+    /// True when the files are as the policies ask.
+    #[must_use]
+    pub fn is_applied(&self) -> bool {
+        self.condition("Applied")
+            .is_some_and(|condition| condition.status == "True")
+    }
+
+    /// True when, besides, everything in the folder is valid.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.is_applied() && !self.problems.iter().any(Problem::is_error)
+    }
+
+    /// The JSON that is stored and printed.
+    pub fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let mut bytes = serde_json::to_vec_pretty(self)?;
+        bytes.push(b'\n');
+        Ok(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests;

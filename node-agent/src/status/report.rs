@@ -1,0 +1,95 @@
+//! What one look found out, before it becomes a status.
+
+use policy::containerd::Diagnostic;
+use policy::digest::Digest;
+
+use super::{FileStatus, Kept, Problem};
+
+/// Why files are not as the policies ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// There was nothing to apply yet.
+    Pending,
+    /// The files could not be rendered.
+    RenderFailed,
+    /// A file could not be written; nothing was changed.
+    WriteFailed,
+    /// A file could not be written; the files before it were put back.
+    RolledBack,
+    /// Something that is not nodeseal's stands in the way.
+    ForeignOwner,
+    /// The last good policies were written by a newer agent.
+    BundleTooNew,
+    /// The files would be too large.
+    TooLarge,
+}
+
+impl Failure {
+    /// The stable word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "Pending",
+            Self::RenderFailed => "RenderFailed",
+            Self::WriteFailed => "WriteFailed",
+            Self::RolledBack => "RolledBack",
+            Self::ForeignOwner => "ForeignOwner",
+            Self::BundleTooNew => "BundleTooNew",
+            Self::TooLarge => "TooLarge",
+        }
+    }
+}
+
+/// Everything that one look at folder and files found out.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// What was wrong with containerd's configuration, if anything.
+    pub detected: Detected,
+    /// Digest of the bundle in force.
+    pub bundle: Option<Digest>,
+    /// How many policies are in force.
+    pub policies: usize,
+    /// Why the files are not as the policies ask.
+    pub failure: Option<(Failure, String)>,
+    /// Files were changed, and this is what was met.
+    pub applied: Option<Vec<String>>,
+    /// What this runtime cannot enforce.
+    pub diagnostics: Vec<Diagnostic>,
+    /// What is wrong in the policy folder.
+    pub problems: Vec<Problem>,
+    /// What stays as it was.
+    pub kept: Vec<Kept>,
+    /// What the administrator should know or do.
+    pub warnings: Vec<String>,
+    /// The managed files.
+    pub files: Vec<FileStatus>,
+}
+
+/// What is known of containerd's configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Detected {
+    /// It was not looked at.
+    #[default]
+    NotYet,
+    /// There is none at that path.
+    Missing(String),
+    /// It was read.
+    Read(String),
+    /// It cannot be used.
+    Unusable(String),
+}
+
+impl Detected {
+    pub(super) fn condition(&self) -> (&'static str, &'static str, String) {
+        match self {
+            Self::NotYet => ("Unknown", "NotChecked", "not looked at yet".to_owned()),
+            Self::Missing(path) => (
+                "Unknown",
+                "NoConfiguration",
+                format!("{path} does not exist"),
+            ),
+            Self::Read(what) => ("True", "Detected", what.clone()),
+            Self::Unusable(why) => ("False", "InvalidConfiguration", why.clone()),
+        }
+    }
+}
