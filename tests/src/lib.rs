@@ -1,0 +1,39 @@
+//! The lab: real peers on one machine, started and stopped by a test or by the demo.
+//!
+//! ```text
+//! Containerd ─► Cri                        pulls as a kubelet would
+//!     │
+//!     ▼ verifiers in its bin_dir           the product, or a stand-in
+//! Registry ◄─ Repository ◄─ images, Cosign, and what a test crafts with Key
+//! ```
+//!
+//! Everything lies in a [`folder::Folder`] below the temporary directory and on loopback ports of
+//! its own, so tests run side by side; dropping a peer ends it and removes its files. With
+//! `NODESEAL_KEEP=1` the files stay, to be looked at. `cargo xtask peers` builds the programs.
+
+pub mod cleanup;
+pub mod containerd;
+pub mod cosign;
+pub mod cri;
+pub mod folder;
+pub mod front;
+pub mod images;
+pub mod keys;
+pub mod node;
+pub mod oci;
+pub mod policies;
+pub mod ports;
+pub mod process;
+pub mod registry;
+pub mod signatures;
+
+pub use containerd::Containerd;
+pub use cosign::Cosign;
+pub use cri::Cri;
+pub use folder::Folder;
+pub use images::Image;
+pub use keys::Key;
+pub use node::Node;
+pub use oci::Repository;
+pub use process::Process;
+pub use registry::Registry;
