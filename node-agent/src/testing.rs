@@ -25,6 +25,7 @@ pub(crate) fn policy(name: &str, scope: &str) -> Policy {
         key: KEY.to_owned(),
     };
     let draft = PolicyDraft {
+        on_unsupported: policy::model::OnUnsupported::Ignore,
         id: id(name),
         scopes: vec![scope.to_owned()],
         exclude: Vec::new(),

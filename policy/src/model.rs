@@ -9,6 +9,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::digest::Digest;
 use crate::identity::SignedIdentity;
 use crate::key::PublicKey;
 use crate::problem::{Problem, Problems, Reason};
@@ -104,6 +105,18 @@ pub enum Mode {
     Audit,
 }
 
+/// What a node does about a policy that its runtime cannot express.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub enum OnUnsupported {
+    /// It leaves the policy out, and says so.
+    #[default]
+    Ignore,
+    /// It refuses whatever the policy covers.
+    Reject,
+}
+
 /// A policy as written, with references resolved and before any check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -114,6 +127,8 @@ pub struct PolicyDraft {
     pub scopes: Vec<String>,
     /// What it leaves out of that.
     pub exclude: Vec<String>,
+    /// For nodes whose runtime cannot express it.
+    pub on_unsupported: OnUnsupported,
     /// What it demands.
     pub requirement: RequirementDraft,
 }
@@ -149,6 +164,7 @@ pub struct Policy {
     id: PolicyId,
     scopes: BTreeSet<Scope>,
     exclude: BTreeSet<Scope>,
+    on_unsupported: OnUnsupported,
     requirement: Requirement,
 }
 
@@ -169,6 +185,20 @@ impl Policy {
     #[must_use]
     pub fn exclude(&self) -> &BTreeSet<Scope> {
         &self.exclude
+    }
+
+    /// What a node does whose runtime cannot express it. Never `Reject` for a namespaced policy: a
+    /// tenant must not close a node for others.
+    #[must_use]
+    pub fn on_unsupported(&self) -> OnUnsupported {
+        self.on_unsupported
+    }
+
+    /// The digest of the policy's canonical JSON: what `status.digest` shows, and what tells
+    /// whether a node runs this very policy.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest::of(&crate::verifier::json(self))
     }
 
     /// What it demands.
@@ -263,6 +293,10 @@ impl TryFrom<PolicyDraft> for Policy {
 
     fn try_from(draft: PolicyDraft) -> Result<Self, Problems> {
         let mut report = Report::default();
+        if draft.id.namespace().is_some() && draft.on_unsupported == OnUnsupported::Reject {
+            let message = "only a ClusterImageSignaturePolicy may reject where it is not supported";
+            report.add("onUnsupported", Reason::NotPermitted, message);
+        }
         let scopes = parse_scopes(&mut report, "scopes", &draft.scopes, 1);
         let exclude = parse_scopes(&mut report, "exclude", &draft.exclude, 0);
         for (index, text) in draft.exclude.iter().enumerate() {
@@ -275,6 +309,7 @@ impl TryFrom<PolicyDraft> for Policy {
         }
         match Requirement::try_from(draft.requirement) {
             Ok(requirement) => report.finish(Self {
+                on_unsupported: draft.on_unsupported,
                 id: draft.id,
                 scopes,
                 exclude,
@@ -471,6 +506,7 @@ impl From<Policy> for PolicyDraft {
         let texts = |scopes: BTreeSet<Scope>| scopes.iter().map(Scope::to_string).collect();
         Self {
             id: policy.id,
+            on_unsupported: policy.on_unsupported,
             scopes: texts(policy.scopes),
             exclude: texts(policy.exclude),
             requirement: policy.requirement.into(),

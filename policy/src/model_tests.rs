@@ -163,3 +163,15 @@ fn policy_ids_tell_the_two_kinds_apart() {
         assert!(serde_json::from_str::<PolicyId>(bad).is_err(), "{bad}");
     }
 }
+
+#[test]
+fn a_tenant_cannot_close_a_node_for_others() {
+    let mut tenant = draft("p", &["a.example"], &[]);
+    tenant.on_unsupported = OnUnsupported::Reject;
+    assert!(Policy::try_from(tenant.clone()).is_ok());
+    tenant.id = PolicyId::Namespaced {
+        namespace: "ns".into(),
+        name: "p".into(),
+    };
+    assert_eq!(problems(tenant), ["onUnsupported: NotPermitted"]);
+}

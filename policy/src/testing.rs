@@ -23,6 +23,7 @@ pub(crate) const KEYS: [&str; 3] = [
 pub(crate) fn draft(name: &str, scopes: &[&str], exclude: &[&str]) -> PolicyDraft {
     let own = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
     PolicyDraft {
+        on_unsupported: crate::model::OnUnsupported::Ignore,
         id: PolicyId::Cluster {
             name: name.to_owned(),
         },

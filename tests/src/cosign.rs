@@ -140,6 +140,17 @@ impl Cosign {
         image: &str,
         more: &[&str],
     ) -> Result<String> {
+        process::output(self.verify_command(public, format, image, more)?).await
+    }
+
+    /// The command that [`Cosign::verify_with`] runs.
+    pub fn verify_command(
+        &self,
+        public: &Path,
+        format: Format,
+        image: &str,
+        more: &[&str],
+    ) -> Result<Command> {
         let mut command = self.command()?;
         command.args([
             "verify",
@@ -153,7 +164,7 @@ impl Cosign {
             command.arg("--new-bundle-format");
         }
         command.arg("--key").arg(public).args(more).arg(image);
-        process::output(command).await
+        Ok(command)
     }
 
     /// A cosign command with nothing of this machine's environment, for what is not wrapped here.

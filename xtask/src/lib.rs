@@ -9,6 +9,7 @@
 //!
 //! Everything that outlives a command lies in one cache folder outside the checkout, see [`cache`].
 
+pub mod bench;
 pub mod cache;
 pub mod command;
 pub mod demo;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{demo, generate, peers, test};
+use xtask::{bench, demo, generate, peers, test};
 
 /// Developer commands.
 #[derive(Parser)]
@@ -29,6 +29,12 @@ enum Task {
     },
     /// Run everything that must pass before a change is taken.
     Test(test::Options),
+    /// Measure, in one run with a peer to compare with.
+    Bench {
+        /// What to measure.
+        #[arg(value_enum)]
+        what: bench::What,
+    },
     /// Write the generated files.
     Generate {
         /// Only tell which files differ, and fail if any does.
@@ -46,6 +52,7 @@ fn main() -> ExitCode {
             Ok(())
         }),
         Task::Demo { keep } => demo::run(keep),
+        Task::Bench { what } => bench::run(what),
         Task::Test(options) => test::run(&options),
         Task::Generate { check: true } => generate::check(),
         Task::Generate { check: false } => generate::write(),

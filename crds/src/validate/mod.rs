@@ -27,7 +27,7 @@ use crate::keys::KeyStore;
 use crate::manifest::Document;
 use crate::problem::{Layer, Severity};
 use crate::types::{
-    ClusterImageSignaturePolicySpec, EnforcementConfigSpec, ImageSignaturePolicySpec,
+    ClusterImageSignaturePolicySpec, EnforcementConfigSpec, ImageSignaturePolicySpec, OnUnsupported,
 };
 use catalog::Kind;
 use cel::Rules;
@@ -69,13 +69,14 @@ fn program_layer(
     keys: &KeyStore,
     json: serde_json::Value,
 ) -> Option<Valid> {
-    let mut policy = |id, spec: &_| {
+    let mut policy = |id, spec: &_, on_unsupported| {
         program::policy(
             report,
             &Input {
                 document,
                 id,
                 spec,
+                on_unsupported,
                 keys,
             },
         )
@@ -89,6 +90,7 @@ fn program_layer(
                     name: name.name.clone(),
                 },
                 &spec.policy,
+                spec.on_unsupported,
             );
             if spec.node_selector.is_some() {
                 let message = "a node that runs without a cluster knows no labels: there, and in `nodeseal render`, the policy applies whatever nodeSelector says";
@@ -111,6 +113,7 @@ fn program_layer(
                     name: name.name.clone(),
                 },
                 &spec.policy,
+                OnUnsupported::Ignore,
             )
         }
         _ => {

@@ -9,13 +9,16 @@ use super::resolve::authority_keys;
 use crate::keys::KeyStore;
 use crate::manifest::Document;
 use crate::problem::{Layer, Severity};
-use crate::types::{IdentityType, Mode, PolicySpec, SignedIdentity, UnnamedSignatures};
+use crate::types::{
+    IdentityType, Mode, OnUnsupported, PolicySpec, SignedIdentity, UnnamedSignatures,
+};
 
 /// What a policy is made of.
 pub(crate) struct Input<'a> {
     pub(crate) document: &'a Document,
     pub(crate) id: PolicyId,
     pub(crate) spec: &'a PolicySpec,
+    pub(crate) on_unsupported: OnUnsupported,
     pub(crate) keys: &'a KeyStore,
 }
 
@@ -44,6 +47,10 @@ pub(crate) fn policy(report: &mut Report<'_>, input: &Input<'_>) -> Option<Polic
         id: input.id.clone(),
         scopes: spec.scopes.clone(),
         exclude: spec.exclude.clone(),
+        on_unsupported: match input.on_unsupported {
+            OnUnsupported::Ignore => model::OnUnsupported::Ignore,
+            OnUnsupported::Reject => model::OnUnsupported::Reject,
+        },
         requirement: RequirementDraft {
             mode: match spec.mode {
                 Mode::Enforce => model::Mode::Enforce,

@@ -67,6 +67,7 @@ fn flat(mode: Mode, signers: &[&Signer]) -> Flat {
             key: signer.pem(),
         });
     let draft = PolicyDraft {
+        on_unsupported: policy::model::OnUnsupported::Ignore,
         id: PolicyId::Cluster { name: "p".into() },
         scopes: vec!["example.com".into()],
         exclude: Vec::new(),

@@ -40,6 +40,7 @@ pub fn draft(authorities: &[(&str, &Signer)]) -> PolicyDraft {
         key: signer.pem(),
     };
     PolicyDraft {
+        on_unsupported: policy::model::OnUnsupported::Ignore,
         id: PolicyId::Cluster {
             name: "release".to_owned(),
         },

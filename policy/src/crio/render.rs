@@ -7,7 +7,7 @@ use crate::containerd::{Diagnostic, File, FileSet};
 use crate::crio::document::{PolicyJson, Rule, Rules, StrictMap};
 use crate::crio::keys;
 use crate::flatten::{Entry, Index, NodeFacts};
-use crate::model::{Mode, Policy, PolicyId};
+use crate::model::{Mode, OnUnsupported, Policy, PolicyId};
 use crate::problem::Reason;
 use crate::scope::{Scope, lookup_of};
 use crate::version::Version;
@@ -83,7 +83,12 @@ pub fn render(bundle: &Bundle, node: &NodeFacts, facts: &CrioFacts) -> Rendered 
             Ok(expressed) => Some(expressed),
             Err((reason, message)) => {
                 diagnostics.push(diagnostic(policy.id(), reason, message));
-                None
+                let reject = policy.on_unsupported() == OnUnsupported::Reject
+                    && policy.requirement().mode() == Mode::Enforce;
+                reject.then(|| Expressed {
+                    policy,
+                    rules: vec![Rule::Reject {}],
+                })
             }
         })
         .collect();

@@ -203,6 +203,23 @@ fn what_a_version_cannot_express_is_left_out_and_reported() {
 }
 
 #[test]
+fn a_policy_may_ask_that_what_cannot_be_verified_is_refused() {
+    let old = CrioFacts {
+        version: Version::new(1, 24, 0),
+        ..facts()
+    };
+    let mut strict = draft("p", &["a.example:1"], &[]);
+    strict.on_unsupported = crate::model::OnUnsupported::Reject;
+    let rendered = rendered(
+        vec![Policy::try_from(strict).unwrap()],
+        Settings::default(),
+        &old,
+    );
+    assert_eq!(docker(&rendered)["a.example:1"], json!(["reject"]));
+    assert_eq!(rendered.diagnostics[0].reason, Reason::NotExpressible);
+}
+
+#[test]
 fn a_location_of_another_file_is_reported_and_not_written_twice() {
     let taken = CrioFacts {
         taken_locations: ["a.example".to_owned()].into(),
