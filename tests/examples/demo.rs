@@ -215,13 +215,11 @@ fn key_bodies(text: &str) -> Vec<Vec<String>> {
 }
 
 fn print_table(rows: &[Row]) {
-    let width = |column: fn(&Row) -> &str| {
-        rows.iter()
-            .map(|row| column(row).chars().count())
-            .max()
-            .unwrap_or_default()
-    };
-    let (image, story) = (width(|row| &row.image), width(|row| row.story));
+    let image = rows
+        .iter()
+        .map(|row| row.image.chars().count())
+        .max()
+        .unwrap_or_default();
     println!();
     for row in rows {
         let mark = if row.pulled { "allowed" } else { "REFUSED" };
