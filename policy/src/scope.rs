@@ -177,7 +177,9 @@ impl Scope {
     #[must_use]
     pub fn twin(&self) -> Option<Self> {
         let host = self.host()?;
-        (!host.contains(':')).then(|| Self(format!("{host}:443{}", self.below_host())))
+        // The colons of an IPv6 address stand in brackets.
+        let has_port = host.rsplit_once(']').map_or(host, |(_, rest)| rest).contains(':');
+        (!has_port).then(|| Self(format!("{host}:443{}", self.below_host())))
     }
 
     /// `host[:port]`, or nothing for a wildcard.
@@ -238,6 +240,7 @@ fn check_scope_host(text: &str, host: &str, rest: &str) -> Result<(), ScopeError
     let lower = host.to_ascii_lowercase();
     let has_host = lower.contains(['.', ':']) || lower == "localhost";
     let looks_like_tag = rest.is_empty()
+        && !host.starts_with('[')
         && host.split_once(':').is_some_and(|(name, tag)| {
             !name.contains('.') && name != "localhost" && tag.parse::<u16>().is_err()
         });
@@ -345,6 +348,8 @@ mod tests {
             "example.com/team/app:v1",
             "docker.io",
             "docker.io/library/busybox",
+            "[::1]:5000",
+            "[::1]/app",
             "*.corp.example",
             &format!("example.com/app@{digest}"),
         ] {
@@ -456,5 +461,7 @@ mod tests {
         );
         assert_eq!(scope("example.com:5000/a").twin(), None);
         assert_eq!(scope("*.example.com").twin(), None);
+        assert_eq!(scope("[::1]/a").twin().unwrap().as_str(), "[::1]:443/a");
+        assert_eq!(scope("[::1]:5000/a").twin(), None);
     }
 }
