@@ -178,7 +178,10 @@ impl Scope {
     pub fn twin(&self) -> Option<Self> {
         let host = self.host()?;
         // The colons of an IPv6 address stand in brackets.
-        let has_port = host.rsplit_once(']').map_or(host, |(_, rest)| rest).contains(':');
+        let has_port = host
+            .rsplit_once(']')
+            .map_or(host, |(_, rest)| rest)
+            .contains(':');
         (!has_port).then(|| Self(format!("{host}:443{}", self.below_host())))
     }
 

@@ -29,6 +29,12 @@ fn every_test_and_command_that_the_status_page_names_exists() {
             missing.push(code.to_owned());
         }
     }
-    assert!(missing.is_empty(), "docs/status.md names what does not exist: {missing:#?}");
-    assert!(named > 50, "the page is not read as it is written: {named} names found");
+    assert!(
+        missing.is_empty(),
+        "docs/status.md names what does not exist: {missing:#?}"
+    );
+    assert!(
+        named > 50,
+        "the page is not read as it is written: {named} names found"
+    );
 }
