@@ -1,12 +1,15 @@
 //! Reads manifests from files, folders and standard input: the only IO of this crate.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
+
 use crate::load::Source;
-use crate::manifest::MAX_FILE;
+use crate::manifest::{self, MAX_FILE};
 use crate::problem::{Layer, Problem, Severity};
 
 /// The most files of one call.
@@ -28,8 +31,9 @@ pub struct Read {
 }
 
 /// Reads all paths. A file is read whatever its name; a folder is searched for `.yaml`, `.yml` and
-/// `.json` with all folders in it, without hidden ones; `-` is standard input. Links are followed,
-/// as ConfigMap volumes are made of them; devices and pipes are never opened.
+/// `.json` with all folders in it, without hidden ones; `-` is standard input. In a folder links are
+/// followed, as ConfigMap volumes are made of them, but never out of it: whoever may write there
+/// would read any file of the host. Devices and pipes are never opened.
 #[must_use]
 pub fn read(paths: &[PathBuf]) -> Read {
     let mut reader = Reader::default();
@@ -47,6 +51,8 @@ pub fn read(paths: &[PathBuf]) -> Read {
 struct Reader {
     read: Read,
     bytes: usize,
+    /// How many manifests and known folders were met, read or not.
+    met: usize,
     seen: BTreeSet<PathBuf>,
 }
 
@@ -56,23 +62,28 @@ impl Reader {
             return;
         }
         match read_bounded(io::stdin().lock()) {
-            Ok(bytes) => self.add(STDIN.to_owned(), bytes),
+            Ok(bytes) => self.add_given(Path::new(STDIN), bytes),
             Err(error) => self.fail(Path::new(STDIN), "Unreadable", &error.to_string()),
         }
     }
 
     fn path(&mut self, path: &Path) {
-        match fs::metadata(path) {
-            Ok(metadata) if metadata.is_dir() => {
-                let before = (self.read.sources.len(), self.read.problems.len());
-                self.folder(path, 0);
-                if before == (self.read.sources.len(), self.read.problems.len()) {
+        let found = fs::metadata(path).and_then(|metadata| Ok((metadata, path.canonicalize()?)));
+        match found {
+            Ok((metadata, real)) if metadata.is_dir() => {
+                let before = (self.met, self.read.problems.len());
+                self.folder(path, &real, &real, 0);
+                if before == (self.met, self.read.problems.len()) {
                     let message =
                         "no .yaml, .yml or .json file is in this folder: is it the right one?";
                     self.problem(path, Severity::Warning, "NoFiles", message);
                 }
             }
-            Ok(metadata) if metadata.is_file() => self.file(path),
+            Ok((metadata, real)) if metadata.is_file() => {
+                if let Some(bytes) = self.file(path, real) {
+                    self.add_given(path, bytes);
+                }
+            }
             Ok(_) => {
                 let message = "neither a file nor a folder: write `-` to read from a pipe";
                 self.fail(path, "Unreadable", message);
@@ -84,16 +95,17 @@ impl Reader {
         }
     }
 
-    fn folder(&mut self, folder: &Path, depth: usize) {
+    /// `real` is the folder without links, `root` the given one that it lies in.
+    fn folder(&mut self, folder: &Path, real: &Path, root: &Path, depth: usize) {
         // A link may lead back up.
-        let known = fs::canonicalize(folder).is_ok_and(|real| !self.seen.insert(real));
-        if known {
+        if !self.seen.insert(real.to_owned()) {
+            self.met += 1;
             return;
         }
         if depth > MAX_DEPTH {
             return self.fail(folder, "TooLarge", "too many folders inside each other");
         }
-        let entries = fs::read_dir(folder).and_then(|entries| {
+        let entries = fs::read_dir(real).and_then(|entries| {
             entries
                 .map(|entry| entry.map(|entry| entry.file_name()))
                 .collect::<Result<Vec<_>, _>>()
@@ -104,58 +116,91 @@ impl Reader {
         };
         names.sort();
         for name in names {
-            let path = folder.join(&name);
-            if name.as_encoded_bytes().starts_with(b".") {
-                continue;
-            }
-            let manifest = path.extension().is_some_and(|extension| {
-                ["yaml", "yml", "json"]
-                    .iter()
-                    .any(|known| extension == *known)
-            });
-            match fs::metadata(&path) {
-                Ok(metadata) if metadata.is_dir() => self.folder(&path, depth + 1),
-                Ok(metadata) if metadata.is_file() && manifest => self.file(&path),
-                Err(error) if manifest => self.fail(&path, "Unreadable", &cannot_read(&error)),
-                _ => {}
+            if !name.as_encoded_bytes().starts_with(b".") {
+                self.entry(&folder.join(&name), &real.join(&name), root, depth);
             }
         }
     }
 
-    fn file(&mut self, path: &Path) {
-        // `-f folder -f folder/file` names it twice.
-        if fs::canonicalize(path).is_ok_and(|real| !self.seen.insert(real)) {
-            return;
-        }
-        let bytes = File::open(path).and_then(|file| {
-            if file.metadata()?.is_file() {
-                read_bounded(file)
-            } else {
-                Err(io::Error::other("it is no regular file any more"))
-            }
+    /// `place` is the path without links in front of its name.
+    fn entry(&mut self, path: &Path, place: &Path, root: &Path, depth: usize) {
+        let manifest = path.extension().is_some_and(|extension| {
+            ["yaml", "yml", "json"]
+                .iter()
+                .any(|known| extension == *known)
         });
-        match bytes {
-            Ok(bytes) => self.add(path.display().to_string(), bytes),
-            Err(error) => self.fail(path, "Unreadable", &cannot_read(&error)),
+        // What it is cannot be told: it may have been a folder of policies, whatever its name.
+        let found = place
+            .canonicalize()
+            .and_then(|real| Ok((fs::symlink_metadata(&real)?, real)));
+        let (metadata, real) = match found {
+            Ok(found) => found,
+            Err(error) => return self.fail(path, "Unreadable", &cannot_read(&error)),
+        };
+        let inside = real.starts_with(root);
+        if metadata.is_dir() && inside {
+            self.folder(path, &real, root, depth + 1);
+        } else if metadata.is_file() && manifest && inside {
+            if let Some(bytes) = self.file(path, real) {
+                self.add(path, bytes);
+            }
+        } else if metadata.is_dir() || manifest && !inside {
+            let message = "a link that leads out of the folder is not followed: put the file itself here, or name it with its own path";
+            self.fail(path, "OutsideFolder", message);
+        } else if manifest {
+            self.fail(path, "Unreadable", "no regular file: remove it");
         }
     }
 
-    fn add(&mut self, name: String, bytes: Vec<u8>) {
-        let path = PathBuf::from(&name);
+    /// The content; nothing where it was read already, or cannot be, which is said.
+    fn file(&mut self, path: &Path, real: PathBuf) -> Option<Vec<u8>> {
+        self.met += 1;
+        // `-f folder -f folder/file` names it twice.
+        if self.seen.contains(&real) {
+            return None;
+        }
+        let bytes = open(&real).and_then(read_bounded);
+        self.seen.insert(real);
+        bytes
+            .map_err(|error| self.fail(path, "Unreadable", &cannot_read(&error)))
+            .ok()
+    }
+
+    /// Takes in what was named itself, not found in a folder.
+    fn add_given(&mut self, path: &Path, bytes: Vec<u8>) {
+        let text = str::from_utf8(&bytes);
+        if bytes.len() <= MAX_FILE && text.is_ok_and(manifest::holds_nothing) {
+            let message = "there is nothing in it: is it the right one?";
+            self.problem(path, Severity::Warning, "Empty", message);
+        }
+        self.add(path, bytes);
+    }
+
+    fn add(&mut self, path: &Path, bytes: Vec<u8>) {
         if bytes.len() > MAX_FILE {
             let message = format!("more than {MAX_FILE} bytes: split it");
-            return self.fail(&path, "TooLarge", &message);
+            return self.fail(path, "TooLarge", &message);
         }
         self.bytes += bytes.len();
         if self.bytes > MAX_TOTAL || self.read.sources.len() == MAX_FILES {
             let message = format!(
                 "more than {MAX_FILES} files or {MAX_TOTAL} bytes in all: read fewer at once"
             );
-            return self.fail(&path, "TooLarge", &message);
+            return self.fail(path, "TooLarge", &message);
         }
         match String::from_utf8(bytes) {
-            Ok(text) => self.read.sources.push(Source { name, text }),
-            Err(_) => self.fail(&path, "Unreadable", "no UTF-8 text: save it as UTF-8"),
+            Ok(text) => self.read.sources.push(Source {
+                name: path.display().to_string(),
+                text,
+            }),
+            // The file could be read, and what is in it is at fault.
+            Err(_) => self.problem_in(
+                Layer::Yaml,
+                path,
+                Severity::Error,
+                "InvalidYaml",
+                "no UTF-8 text: save it as UTF-8",
+            ),
         }
     }
 
@@ -164,13 +209,24 @@ impl Reader {
     }
 
     fn problem(&mut self, path: &Path, severity: Severity, reason: &str, message: &str) {
+        self.problem_in(Layer::File, path, severity, reason, message);
+    }
+
+    fn problem_in(
+        &mut self,
+        layer: Layer,
+        path: &Path,
+        severity: Severity,
+        reason: &str,
+        message: &str,
+    ) {
         self.read.problems.push(Problem {
             file: path.display().to_string(),
             line: 0,
             column: 0,
             object: String::new(),
             field: String::new(),
-            layer: Layer::File,
+            layer,
             severity,
             reason: reason.to_owned(),
             message: message.to_owned(),
@@ -180,6 +236,21 @@ impl Reader {
 
 fn cannot_read(error: &io::Error) -> String {
     format!("cannot be read: {error}")
+}
+
+/// Opens a regular file and nothing else, whatever stands at the path by now: opening a pipe would
+/// wait for a writer, reading some files of `/proc` for the kernel.
+fn open(real: &Path) -> io::Result<File> {
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(real)?;
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::other("it is no regular file any more"))
+    }
 }
 
 fn read_bounded(source: impl io::Read) -> io::Result<Vec<u8>> {

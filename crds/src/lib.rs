@@ -14,6 +14,8 @@
 // The doc comments of fields become `kubectl explain`, where kinds stand without backticks.
 #![allow(clippy::doc_markdown)]
 
+pub mod bundle;
+pub mod convert;
 pub mod files;
 mod generate;
 mod keys;
@@ -28,7 +30,8 @@ pub use generate::generate;
 pub use problem::{Layer, Problem, Severity};
 pub use types::{
     ClusterImageSignaturePolicy, ClusterImageSignaturePolicySpec, EnforcementConfig,
-    EnforcementConfigSpec, ImageSignaturePolicy, ImageSignaturePolicySpec,
+    EnforcementConfigSpec, ImageSignaturePolicy, ImageSignaturePolicySpec, NodeImagePolicy,
+    NodeImagePolicySpec, PolicyBundle, PolicyBundleSpec, TrustRoot, TrustRootSpec,
 };
 
 /// The API group.

@@ -2,19 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use policy::problem::Reason;
-use policy::scope::Scope;
-
+use crate::convert::Configuration;
 use crate::load::{InvalidObject, Loaded, LoadedPolicy, source};
 use crate::manifest::{Document, Node, Value};
-use crate::problem::Layer;
-use crate::validate::config::Config;
+use crate::validate::program;
 use crate::validate::report::Report;
 
 /// Takes out every namespaced policy that the configuration does not permit, in the order of
 /// their ids, and says so.
-pub(crate) fn check(loaded: &mut Loaded, documents: &[Document], config: &Config) {
-    let most = usize::try_from(config.spec.namespaced_policies.max_per_namespace).unwrap_or(0);
+pub(crate) fn check(loaded: &mut Loaded, documents: &[Document], config: &Configuration) {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     loaded
         .policies
@@ -26,7 +22,7 @@ pub(crate) fn check(loaded: &mut Loaded, documents: &[Document], config: &Config
         };
         let count = counts.entry(namespace.to_owned()).or_default();
         *count += 1;
-        let too_many = (*count > most).then_some(most);
+        let too_many = *count > config.max_per_namespace;
         check_one(loaded, documents, config, policy, too_many);
     }
 }
@@ -34,9 +30,9 @@ pub(crate) fn check(loaded: &mut Loaded, documents: &[Document], config: &Config
 fn check_one(
     loaded: &mut Loaded,
     documents: &[Document],
-    config: &Config,
+    config: &Configuration,
     policy: LoadedPolicy,
-    too_many: Option<usize>,
+    too_many: bool,
 ) {
     let document = documents
         .iter()
@@ -46,37 +42,16 @@ fn check_one(
     };
     let object = format!("ImageSignaturePolicy/{}", policy.policy.id());
     let mut report = Report::new(document, &object);
-    let mut refuse = |field: &str, message: String| {
-        report.error(
-            Layer::Program,
-            field,
-            Reason::NotPermitted.as_str(),
-            message,
-        );
-    };
-    if let Some(most) = too_many {
-        refuse(
-            "metadata.namespace",
-            format!(
-                "more policies in this namespace than the EnforcementConfig allows, which is {most}: remove one, or raise namespacedPolicies.maxPerNamespace"
-            ),
-        );
+    if too_many {
+        program::add(&mut report, vec![config.too_many()]);
     }
     let written: &[Node] = match document.root.find("spec.scopes").map(|node| &node.value) {
         Some(Value::List(written)) => written,
         _ => &[],
     };
-    for (index, scope) in written.iter().enumerate() {
-        let scope = scope.as_str().and_then(|text| Scope::parse(text).ok());
-        if let Some(scope) = scope.filter(|scope| !config.allows(scope)) {
-            refuse(
-                &format!("spec.scopes[{index}]"),
-                format!(
-                    "`{scope}` lies in none of the EnforcementConfig's namespacedPolicies.allowedScopes: remove it, or allow it there"
-                ),
-            );
-        }
-    }
+    let texts = written.iter().map(|node| node.as_str().unwrap_or_default());
+    let outside = config.permits(&texts.collect::<Vec<_>>());
+    program::add(&mut report, outside);
     if report.has_errors() {
         let id = Some(policy.policy.id().clone());
         loaded.invalid.push(InvalidObject {

@@ -156,19 +156,57 @@ pub fn load(sources: &[Source]) -> Loaded {
                     source: source(document),
                 });
             }
-            Some(Valid::Config(valid)) => config = Some((*valid, source(document))),
+            Some(Valid::Config(spec, valid)) => {
+                note_cluster_only(&mut report, &spec);
+                config = Some((*spec, *valid, source(document)));
+            }
             None => loaded.invalid.push(invalid(document, name)),
         }
         loaded.problems.extend(report.finish());
     }
-    if let Some((config, source)) = config {
+    if let Some((spec, config, source)) = config {
         limits::check(&mut loaded, &documents, &config);
         loaded.settings = Some(config.settings);
-        loaded.config = Some(config.spec);
+        loaded.config = Some(spec);
         loaded.config_source = Some(source);
     }
     sort(&mut loaded);
     loaded
+}
+
+/// What only the operator acts on. Said where the value is not the one that holds anyway.
+fn note_cluster_only(report: &mut Report<'_>, spec: &EnforcementConfigSpec) {
+    let default = EnforcementConfigSpec::default();
+    let (containerd, crio) = (&spec.containerd, &spec.crio);
+    for (field, differs) in [
+        ("rollout", spec.rollout != default.rollout),
+        ("taint", spec.taint != default.taint),
+        (
+            "containerd.restart",
+            containerd.restart != default.containerd.restart,
+        ),
+        (
+            "containerd.fixLocalPull",
+            containerd.fix_local_pull != default.containerd.fix_local_pull,
+        ),
+        ("crio.restart", crio.restart != default.crio.restart),
+        (
+            "crio.staleImages",
+            crio.stale_images != default.crio.stale_images,
+        ),
+        ("probe.interval", spec.probe != default.probe),
+    ] {
+        if differs {
+            let message = "a node that runs without a cluster does not act on this: there, and in `nodeseal render`, it changes nothing";
+            report.add(
+                Layer::Program,
+                Severity::Note,
+                &format!("spec.{field}"),
+                "ClusterOnly",
+                message,
+            );
+        }
+    }
 }
 
 /// Finds out what each document is. Of objects that stand here twice none is left, since nobody

@@ -101,7 +101,14 @@ fn the_samples_are_valid_without_a_warning() {
 
 #[test]
 fn no_message_shows_key_material() {
-    let secrets = ["bm90IGEga2V5", "bmV2ZXIgdG8", "BEGIN PRIVATE", "MFkwEwYH"];
+    let secrets = [
+        "bm90IGEga2V5",
+        "bmV2ZXIgdG8",
+        "BEGIN PRIVATE",
+        "MFkwEwYH",
+        "0123456789abcdef0123456789abcdef",
+        "never-to_be",
+    ];
     for path in corpus("tests/corpus/invalid") {
         let loaded = load_file(&path);
         let text = format!("{}{:?}", described(&loaded), loaded.problems);

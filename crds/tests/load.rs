@@ -131,6 +131,10 @@ fn what_may_have_been_a_policy_is_never_passed_over_in_silence() {
     let id = Some(PolicyId::Cluster { name: "p".into() });
     for (from, to) in [
         ("v1alpha1", "v1"),
+        ("nodeseal.dev/v1alpha1", "v1"),
+        ("nodeseal.dev/v1alpha1", "v1alpha1"),
+        ("nodeseal.dev/v1alpha1", "policies.example.com"),
+        ("nodeseal.dev/v1alpha1", "nodeseal.dev"),
         ("nodeseal.dev", "nodeseal.de"),
         ("SignaturePolicy", "SignaturPolicy"),
     ] {
@@ -146,8 +150,24 @@ fn what_may_have_been_a_policy_is_never_passed_over_in_silence() {
         renamed("ClusterImageSignaturePolicy", "Whatever").broken_files,
         ["a"]
     );
+    let neither = cluster("p").split_once("metadata").unwrap().1.to_owned();
+    let loaded = set(&[("a", format!("metadata{neither}"))]);
+    assert!(loaded.has_errors());
+    assert_eq!(loaded.broken_files, ["a"]);
     let other = renamed("nodeseal.dev", "policies.example.com");
     assert!(!other.has_errors() && other.has_warnings());
+}
+
+#[test]
+fn a_policy_in_no_namespace_that_can_be_is_not_one_of_the_default_namespace() {
+    let loaded = set(&[
+        ("a", namespaced("Team_A")),
+        ("b", namespaced("default")),
+        ("k", keys("default")),
+    ]);
+    assert_eq!(ids(&loaded), ["default/p"]);
+    assert_eq!(loaded.invalid[0].object, "ImageSignaturePolicy/Team_A/p");
+    assert_eq!(loaded.invalid[0].policy, None);
 }
 
 #[test]

@@ -1,12 +1,10 @@
 //! The files of a containerd node.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
-
-use serde::Serialize;
 
 use crate::bundle::Bundle;
 use crate::digest::Digest;
+pub use crate::files::{Diagnostic, File, FileSet};
 use crate::flatten::Flat;
 use crate::paths;
 use crate::problem::Reason;
@@ -68,35 +66,6 @@ impl Default for ContainerdFacts {
             limits: Limits::default(),
         }
     }
-}
-
-/// One file to be written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct File {
-    /// All of its content.
-    pub bytes: Vec<u8>,
-    /// Its permission bits.
-    pub mode: u32,
-}
-
-/// Files by their path, relative to the node's root.
-pub type FileSet = BTreeMap<String, File>;
-
-/// Something that a node of this runtime will not do as the policies say.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Diagnostic {
-    /// The policy's name.
-    pub policy: String,
-    /// Its namespace, if it is a namespaced one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub namespace: Option<String>,
-    /// The authority that it is about, if one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub authority: Option<String>,
-    /// The stable word.
-    pub reason: Reason,
-    /// What it means and what to do.
-    pub message: String,
 }
 
 /// Renders the files. The verifier's binary is no part of them.

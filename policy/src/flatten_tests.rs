@@ -309,8 +309,17 @@ fn naive<'a>(bundle: &'a Bundle, image: &Reference) -> (Outcome<'a>, Vec<&'a Pol
     (outcome, audit.into_iter().map(Policy::id).collect())
 }
 
+/// A sample, or the full number under `cargo xtask test --full`.
+fn cases() -> u32 {
+    if std::env::var_os("NODESEAL_FULL").is_some() {
+        100_000
+    } else {
+        2_000
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_most_specific_entry_equals_the_naive_meaning(bundle in any_bundle(), name in any_image()) {

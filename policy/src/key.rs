@@ -7,7 +7,7 @@ use aws_lc_rs::signature::{
     ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, VerificationAlgorithm,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use spki::der::asn1::{AnyRef, UintRef};
+use spki::der::asn1::{Any, AnyRef, UintRef};
 use spki::der::{Decode, Encode};
 use spki::{ObjectIdentifier, SubjectPublicKeyInfoOwned};
 
@@ -164,9 +164,16 @@ impl PublicKey {
             .as_bytes()
             .ok_or_else(|| malformed.clone())?;
         let oid = spki.algorithm.oid;
+        let parameters = spki.algorithm.parameters.as_ref();
+        // One encoding per key (RFC 3279 and RFC 8410), or the same key written in two ways would
+        // count as two signers.
+        let expected = if oid == RSA_ENCRYPTION {
+            parameters.is_some_and(Any::is_null)
+        } else {
+            parameters.is_some() == (oid == ID_EC_PUBLIC_KEY)
+        };
         let (kind, algorithm): (KeyKind, &'static dyn VerificationAlgorithm) =
             if oid == ID_EC_PUBLIC_KEY {
-                let parameters = spki.algorithm.parameters.as_ref();
                 let curve = parameters.and_then(|any| any.decode_as::<ObjectIdentifier>().ok());
                 match curve.ok_or_else(|| malformed.clone())? {
                     SECP256R1 => (KeyKind::EcdsaP256, &ECDSA_P256_SHA256_ASN1),
@@ -188,7 +195,9 @@ impl PublicKey {
             };
         // Checks that the point is on its curve, or that the modulus and exponent are sound.
         ParsedPublicKey::new(algorithm, raw).map_err(|_| malformed.clone())?;
-        // One encoding per key, or the same key written twice would count as two signers.
+        if !expected {
+            return Err(malformed);
+        }
         let canonical = spki.to_der().map_err(|_| malformed.clone())?;
         if canonical != der || (oid == ID_EC_PUBLIC_KEY && raw.first() != Some(&4)) {
             return Err(malformed);
@@ -354,6 +363,27 @@ mod tests {
         let mut trailing = p256();
         trailing.push(0);
         assert_eq!(kind(&trailing), Err(KeyError::Malformed { line: 1 }));
+    }
+
+    #[test]
+    fn a_key_has_one_encoding_only() {
+        // The algorithm identifier of RSA without its NULL, and that of Ed25519 with one.
+        let rsa = rsa(aws_lc_rs::rsa::KeySize::Rsa2048);
+        let spki = SubjectPublicKeyInfoOwned::from_der(&rsa).unwrap();
+        let mut without = spki.clone();
+        without.algorithm.parameters = None;
+        let without = without.to_der().unwrap();
+        assert_eq!(kind(&rsa), Ok(KeyKind::Rsa { bits: 2048 }));
+        assert_eq!(kind(&without), Err(KeyError::Malformed { line: 1 }));
+
+        let pair = Ed25519KeyPair::generate().unwrap();
+        let der: aws_lc_rs::encoding::PublicKeyX509Der<'_> = pair.public_key().as_der().unwrap();
+        let mut with = SubjectPublicKeyInfoOwned::from_der(der.as_ref()).unwrap();
+        with.algorithm.parameters = spki.algorithm.parameters;
+        assert_eq!(
+            kind(&with.to_der().unwrap()),
+            Err(KeyError::Malformed { line: 1 })
+        );
     }
 
     #[test]

@@ -12,10 +12,12 @@
 //! to entry whose most specific hit already holds everything that applies to an image, and
 //! [`containerd::render`] writes that table as the files of a node.
 
+pub mod aggregate;
 pub mod bundle;
 pub mod containerd;
 pub mod crio;
 pub mod digest;
+pub mod files;
 pub mod flatten;
 pub mod identity;
 pub mod key;

@@ -11,5 +11,9 @@ pub const VERIFIER_NAME: &str = "nodeseal-verifier";
 pub const STAGING_DIR: &str = "opt/nodeseal/staging";
 /// The containerd drop-in that points the runtime at the verifier's folder.
 pub const CONTAINERD_DROP_IN: &str = "etc/containerd/conf.d/zz-nodeseal.toml";
+/// CRI-O's policy file where its packages put it; a node may have set another.
+pub const CRIO_POLICY: &str = "etc/crio/policy.json";
+/// The folder of the files that replace it for one namespace each.
+pub const CRIO_NAMESPACES: &str = "etc/crio/policies";
 /// The agent's own state: last good bundle, journal, backups, status.
 pub const STATE_DIR: &str = "var/lib/nodeseal";

@@ -270,7 +270,11 @@ pub(crate) fn check_host(host: &str) -> Result<(), ReferenceError> {
             .find(']')
             .ok_or_else(|| ReferenceError::Host(host.to_owned()))?;
         let inside = &host[1..end];
-        if inside.parse::<std::net::Ipv6Addr>().is_err() {
+        // Other spellings of an address reach the same registry under a name that no scope has.
+        if !inside
+            .parse::<std::net::Ipv6Addr>()
+            .is_ok_and(|ip| ip.to_string() == inside)
+        {
             return Err(ReferenceError::Host(host.to_owned()));
         }
         match &host[end + 1..] {
@@ -390,6 +394,7 @@ mod tests {
             ("example.com./a", E::Host("example.com.".into())),
             ("-x.example/a", E::Host("-x.example".into())),
             ("[::zz]:5000/a", E::Host("[::zz]:5000".into())),
+            ("[0::1]:5000/a", E::Host("[0::1]:5000".into())),
             ("example.com/a@sha256:12", E::Digest(DigestError::Malformed)),
             ("https://example.com/a", E::Port(String::new())),
             (" example.com/a", E::Host(" example.com".into())),

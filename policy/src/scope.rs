@@ -43,6 +43,12 @@ pub enum ScopeError {
         /// What to write instead.
         canonical: String,
     },
+    /// One segment below Docker Hub: an official image in short form, or an organisation. Which one
+    /// was meant cannot be told, and the wrong guess would cover nothing.
+    #[error(
+        "`docker.io/{0}` would not match the official image `{0}`: write `docker.io/library/{0}`; of an organisation list the repositories, as `docker.io/{0}/…`"
+    )]
+    DockerHub(String),
     /// No registry host.
     #[error(
         "`{written}` names no registry host (a host has a dot or a port, or is `localhost`): write `{canonical}` for Docker Hub, or put the registry's host in front"
@@ -115,10 +121,13 @@ impl Scope {
         }
         if let Some(below) = rest.strip_prefix('/') {
             check_below_host(text, below)?;
-            if host == "docker.io" && !below.contains('/') {
-                return Err(ScopeError::NotCanonical {
-                    written: written(),
-                    canonical: format!("docker.io/library/{below}"),
+            if host == "docker.io" && !below.contains('/') && below != "library" {
+                return Err(match below.find([':', '@']) {
+                    None => ScopeError::DockerHub(below.to_owned()),
+                    Some(_) => ScopeError::NotCanonical {
+                        written: written(),
+                        canonical: format!("docker.io/library/{below}"),
+                    },
                 });
             }
         }
@@ -350,6 +359,7 @@ mod tests {
             "example.com/team/app",
             "example.com/team/app:v1",
             "docker.io",
+            "docker.io/library",
             "docker.io/library/busybox",
             "[::1]:5000",
             "[::1]/app",
@@ -363,7 +373,6 @@ mod tests {
     #[test]
     fn non_canonical_scopes_are_refused_with_the_form_to_write() {
         for (written, canonical) in [
-            ("docker.io/busybox", "docker.io/library/busybox"),
             ("docker.io/busybox:1", "docker.io/library/busybox:1"),
             (
                 "index.docker.io/library/busybox",
@@ -380,6 +389,13 @@ mod tests {
             };
             assert_eq!(Scope::parse(written), Err(expected));
         }
+        let hub = Scope::parse("docker.io/busybox").unwrap_err();
+        assert_eq!(hub, ScopeError::DockerHub("busybox".into()));
+        assert!(
+            hub.to_string()
+                .contains("write `docker.io/library/busybox`"),
+            "{hub}"
+        );
         for (written, canonical) in [
             ("busybox", "docker.io/library/busybox"),
             ("busybox:v1", "docker.io/library/busybox:v1"),

@@ -2,8 +2,9 @@
 
 use serde_saphyr::Error;
 
+use super::read::BINARY;
 use super::split::Chunk;
-use super::{MAX_DEPTH, Position};
+use super::{Key, MAX_DEPTH, Position};
 use crate::problem::{Layer, Problem, Severity};
 use crate::validate::may_be_shown;
 
@@ -21,6 +22,25 @@ pub(super) fn problem(file: &str, position: Position, reason: &str, message: Str
     }
 }
 
+/// The key stands in its map already.
+pub(super) fn twice(file: &str, key: &Key) -> Problem {
+    problem(
+        file,
+        key.position,
+        "DuplicateKey",
+        stands_twice(Some(&key.text)),
+    )
+}
+
+fn stands_twice(key: Option<&str>) -> String {
+    match key {
+        Some(key) if may_be_shown(key) => {
+            format!("the key `{key}` stands twice in one map: remove one")
+        }
+        _ => "a key stands twice in one map: remove one".to_owned(),
+    }
+}
+
 /// No message of the parser carries a value of the document, except the names of keys.
 pub(super) fn from_yaml(file: &str, chunk: &Chunk<'_>, error: &Error) -> Problem {
     let mut error = error.without_snippet();
@@ -34,14 +54,8 @@ pub(super) fn from_yaml(file: &str, chunk: &Chunk<'_>, error: &Error) -> Problem
         error = inner;
     }
     let (reason, message) = match error {
-        Error::DuplicateMappingKey { key: Some(key), .. } if may_be_shown(key) => (
-            "DuplicateKey",
-            format!("the key `{key}` stands twice in one map: remove one"),
-        ),
-        Error::DuplicateMappingKey { .. } => (
-            "DuplicateKey",
-            "a key stands twice in one map: remove one".to_owned(),
-        ),
+        Error::DuplicateMappingKey { key, .. } => ("DuplicateKey", stands_twice(key.as_deref())),
+        Error::Message { msg, .. } if msg == BINARY => ("InvalidYaml", BINARY.to_owned()),
         Error::Budget { .. }
         | Error::AliasReplayLimitExceeded { .. }
         | Error::AliasExpansionLimitExceeded { .. }

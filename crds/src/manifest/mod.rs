@@ -89,21 +89,36 @@ fn read_all(file: &str, text: &str) -> Documents {
                 .push(error::problem(file, position, "TooLarge", message));
             break;
         }
-        match read::read(&chunk) {
-            Ok(nodes) => {
-                let document = |root| Document {
-                    file: file.to_owned(),
-                    root,
-                };
-                let objects = nodes.into_iter().filter(|node| node.value != Value::Null);
-                result
-                    .documents
-                    .extend(objects.flat_map(take_apart).map(document));
+        let nodes = match read::read(&chunk) {
+            Ok(nodes) => nodes,
+            Err(error) => {
+                result.problems.push(error::from_yaml(file, &chunk, &error));
+                continue;
             }
-            Err(error) => result.problems.push(error::from_yaml(file, &chunk, &error)),
+        };
+        if let Some(key) = nodes.iter().find_map(read::second) {
+            result.problems.push(error::twice(file, key));
+            continue;
         }
+        let document = |root| Document {
+            file: file.to_owned(),
+            root,
+        };
+        let objects = nodes.into_iter().filter(|node| node.value != Value::Null);
+        result
+            .documents
+            .extend(objects.flat_map(take_apart).map(document));
     }
     result
+}
+
+/// Whether a stream has no document with anything in it.
+#[must_use]
+pub fn holds_nothing(text: &str) -> bool {
+    let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
+    lines
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .all(|line| matches!(line, "---" | "..."))
 }
 
 /// The items of a `v1` `List`, as `kubectl get -o yaml` writes it; anything else as it is.

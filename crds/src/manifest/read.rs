@@ -1,13 +1,18 @@
 //! Reads one document of YAML or JSON into nodes.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::{DuplicateKeyPolicy, Error, MergeKeyPolicy, Spanned};
+use serde_saphyr::{DuplicateKeyPolicy, Error, MergeKeyPolicy, Spanned, Tagged};
 
 use super::node::{Key, Node, Position, Value};
 use super::split::Chunk;
 use super::{MAX_DEPTH, MAX_FILE};
+
+/// What is said about `!!binary`.
+pub(super) const BINARY: &str =
+    "`!!binary` is not read here, as nobody sees what it says: write the text itself";
 
 /// Reads one document. Nothing where it is empty.
 pub(super) fn read(chunk: &Chunk<'_>) -> Result<Vec<Node>, Error> {
@@ -29,6 +34,8 @@ pub(super) fn read(chunk: &Chunk<'_>) -> Result<Vec<Node>, Error> {
         // As kubectl reads them: `0755` is octal, `yes` is a boolean.
         legacy_octal_numbers: true,
         strict_booleans: false,
+        // It is refused, whether it can be decoded or not.
+        ignore_binary_tag_for_string: true,
         with_snippet: false,
     };
     let mut nodes: Vec<Node> = serde_saphyr::from_multiple_with_options(chunk.text, options)?;
@@ -59,13 +66,38 @@ fn position<T>(spanned: &Spanned<T>) -> Position {
     }
 }
 
+/// The first key of a map, however deep, whose text the map has already. The parser compares keys
+/// with their types, so 1 and "1" are two to it.
+pub(super) fn second(node: &Node) -> Option<&Key> {
+    match &node.value {
+        Value::List(items) => items.iter().find_map(second),
+        Value::Map(entries) => {
+            let mut seen = HashSet::new();
+            entries.iter().find_map(|(key, node)| {
+                let new = seen.insert(&key.text);
+                if new { second(node) } else { Some(key) }
+            })
+        }
+        _ => None,
+    }
+}
+
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let spanned = Spanned::<Value>::deserialize(deserializer)?;
+        let spanned = Spanned::<Tagged<Value>>::deserialize(deserializer)?;
         Ok(Self {
             position: position(&spanned),
-            value: spanned.value,
+            value: untagged(spanned.value)?,
         })
+    }
+}
+
+/// The value, unless it is a text in base64.
+fn untagged<E: de::Error>(tagged: Tagged<Value>) -> Result<Value, E> {
+    let name = |tag: &str| tag.rsplit(['!', ':']).next() == Some("binary");
+    match tagged.1 {
+        Some(tag) if name(&tag) => Err(E::custom(BINARY)),
+        _ => Ok(tagged.0),
     }
 }
 
@@ -152,7 +184,7 @@ struct KeyText(String);
 
 impl<'de> Deserialize<'de> for KeyText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match Value::deserialize(deserializer)? {
+        match untagged(Tagged::<Value>::deserialize(deserializer)?)? {
             Value::String(text) => Ok(Self(text)),
             Value::Bool(value) => Ok(Self(value.to_string())),
             Value::Number(value) => Ok(Self(value.to_string())),

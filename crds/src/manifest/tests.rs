@@ -164,6 +164,7 @@ fn depth_documents_and_size_are_bounded() {
             .contains("nested")
     );
     assert!(parse("f", &"[".repeat(100_000)).problems.len() == 1);
+    one(&format!("{}{}", "[".repeat(60), "]".repeat(60)));
     let mut block = String::new();
     for depth in 0..100 {
         writeln!(block, "{}a:", " ".repeat(depth)).unwrap();
@@ -197,4 +198,58 @@ fn paths_are_taken_apart() {
     ];
     assert_eq!(steps, expected);
     assert_eq!(parse_path(""), []);
+}
+
+#[test]
+fn a_key_stands_once_whatever_its_type() {
+    for (text, place, key) in [
+        ("1: a\n\"1\": b\n", (2, 1), "1"),
+        ("a:\n  - {on: a, \"true\": b}\n", (2, 13), "true"),
+        ("x: &x {1: a}\nb:\n  <<: *x\n  \"1\": b\n", (3, 7), "1"),
+    ] {
+        let message = format!("the key `{key}` stands twice in one map: remove one");
+        assert_eq!(refused(text), (place.0, place.1, message), "{text}");
+    }
+    let problem = &parse("f", "1: a\n\"1\": b\n").problems[0];
+    assert_eq!(problem.reason, "DuplicateKey");
+}
+
+#[test]
+fn texts_in_base64_are_refused_however_the_tag_is_written() {
+    for (text, line) in [
+        ("mode: Enforce\n!!binary bW9kZQ==: Audit\n", 2),
+        ("a:\n  b: !!binary bW9kZQ==\n", 2),
+        ("a: !<tag:yaml.org,2002:binary> bW9kZQ==\n", 1),
+        (
+            "%TAG !y! tag:yaml.org,2002:\n---\na: !y!binary bW9kZQ==\n",
+            3,
+        ),
+        ("a: !!b%69nary bW9kZQ==\n", 1),
+        ("a:\n  - &x !!binary bW9kZQ==\nb: *x\n", 2),
+        ("- !!binary /w==\n", 1),
+        ("- !!binary\n", 1),
+        ("- !binary bW9kZQ==\n", 1),
+    ] {
+        let (found, _, message) = refused(text);
+        assert_eq!(
+            (found, message.as_str()),
+            (line, super::read::BINARY),
+            "{text}"
+        );
+    }
+    let other = one("a: !!str 1\nb: !own x\n!!str c: 2\n");
+    assert_eq!(
+        other.to_json(),
+        serde_json::json!({ "a": "1", "b": "x", "c": 2 })
+    );
+}
+
+#[test]
+fn a_stream_without_content_is_told_from_one_with_some() {
+    for text in ["", "\u{feff}\n", "# a\n---\n  # b\n...\n"] {
+        assert!(holds_nothing(text), "{text}");
+    }
+    for text in ["a", "--- a", "# a\nb: 1\n"] {
+        assert!(!holds_nothing(text), "{text}");
+    }
 }

@@ -24,6 +24,8 @@ pub(crate) mod patterns {
     pub(crate) const PERCENT: &str = "^(100|[1-9]?[0-9])%$";
     /// Hours, minutes, seconds, each at most once and in this order.
     pub(crate) const DURATION: &str = "^([0-9]{1,4}h)?([0-9]{1,5}m)?([0-9]{1,6}s)?$";
+    /// The name of a bundle.
+    pub(crate) const BUNDLE: &str = "^sha256-[a-f0-9]{64}$";
     /// An `https` address.
     pub(crate) const HTTPS: &str = "^https://[^\\s]+$";
 }

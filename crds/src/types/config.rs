@@ -38,8 +38,8 @@ pub struct EnforcementConfigSpec {
     #[serde(default)]
     pub default_action: DefaultAction,
     /// Images that are always accepted, whatever covers them: 0 to 256 distinct scopes of at most
-    /// 512 characters, as in a policy's `scopes` but without tag and digest. The product's own
-    /// repositories and each node's sandbox image are always added.
+    /// 512 characters, as in a policy's `scopes` but without tag and digest. Each
+    /// node's sandbox image is always added.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 256),

@@ -4,17 +4,21 @@
 #![allow(unreachable_pub)]
 
 mod authority;
+mod bundle;
 mod common;
 mod config;
 mod identity;
+mod node;
 mod policy;
 mod rollout;
 mod status;
+mod trust_root;
 
 pub use authority::{
     Authority, CertificateSource, CertificateSubject, KeyRef, KeySource, KeylessIdentity,
     KeylessSource, TransparencyLog,
 };
+pub use bundle::{PolicyBundle, PolicyBundleSpec};
 pub use common::{LabelValue, NodeRequirement, NodeSelector, Operator, Share};
 pub use config::{
     ContainerdSettings, CrioSettings, DefaultAction, Enforcement, EnforcementConfig,
@@ -24,11 +28,18 @@ pub use config::{
 pub use identity::{
     ExactRepository, IdentityType, RemapIdentity, SignedIdentity, UnnamedSignatures,
 };
+pub use node::{
+    NodeImagePolicy, NodeImagePolicySpec, NodeImagePolicyStatus, NodeRuntime, RuntimeEnforcement,
+    UnsupportedPolicies, UnsupportedPolicy,
+};
 pub use policy::{
     ClusterImageSignaturePolicy, ClusterImageSignaturePolicySpec, ImageSignaturePolicy,
     ImageSignaturePolicySpec, Mode, OnUnsupported, PolicySpec,
 };
 pub use rollout::{Canary, Rollout};
 pub use status::{FailingNode, NodeCounts, PolicyStatus};
+pub use trust_root::{
+    TrustRoot, TrustRootKeys, TrustRootSpec, TrustRootStatus, TrustedRootSource, TufSource,
+};
 
 pub(crate) use common::patterns;

@@ -13,6 +13,8 @@ use crate::types::patterns;
 pub(crate) struct Kind {
     /// Its name.
     pub(crate) name: String,
+    /// Whether users write it; the operator and the agents write the others.
+    pub(crate) written_by_users: bool,
     /// Whether its objects live in namespaces.
     pub(crate) namespaced: bool,
     /// Its whole schema, as in the generated definition.
@@ -28,7 +30,7 @@ impl Kind {
     }
 }
 
-/// The kinds that users write.
+/// All kinds.
 pub(crate) fn kinds() -> &'static [Kind] {
     static KINDS: OnceLock<Vec<Kind>> = OnceLock::new();
     KINDS.get_or_init(|| definitions().iter().filter_map(kind).collect())
@@ -36,8 +38,10 @@ pub(crate) fn kinds() -> &'static [Kind] {
 
 fn kind(definition: &Value) -> Option<Kind> {
     let spec = definition.get("spec")?;
+    let name = spec.pointer("/names/kind")?.as_str()?;
     Some(Kind {
-        name: spec.pointer("/names/kind")?.as_str()?.to_owned(),
+        written_by_users: !matches!(name, "PolicyBundle" | "NodeImagePolicy"),
+        name: name.to_owned(),
         namespaced: spec.get("scope")?.as_str()? == "Namespaced",
         schema: spec.pointer("/versions/0/schema/openAPIV3Schema")?.clone(),
     })
@@ -73,6 +77,10 @@ pub(crate) fn pattern(expression: &str) -> Option<&'static Pattern> {
                 "a percentage from 0% to 100%, or a number without quotes",
             ),
             (patterns::DURATION, "a duration such as 10m or 1h30m"),
+            (
+                patterns::BUNDLE,
+                "the name of a PolicyBundle (sha256-<64 hex>)",
+            ),
             (patterns::HTTPS, "an address that begins with https://"),
         ]
         .into_iter()
@@ -111,11 +119,11 @@ mod tests {
 
     #[test]
     fn every_pattern_of_every_spec_is_known() {
-        assert_eq!(kinds().len(), 3);
+        assert_eq!(kinds().len(), 6);
         for kind in kinds() {
             let mut found = Vec::new();
             expressions(&kind.schema["properties"]["spec"], &mut found);
-            assert!(!found.is_empty());
+            assert!(!found.is_empty() || kind.name == "PolicyBundle");
             for expression in found {
                 assert!(pattern(&expression).is_some(), "{expression}");
             }

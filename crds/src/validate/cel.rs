@@ -88,6 +88,6 @@ mod tests {
             .iter()
             .map(|kind| rules(&compile_schema(&kind.schema)))
             .collect();
-        assert_eq!(counts, [13, 12, 4]);
+        assert_eq!(counts, [13, 12, 4, 5, 2, 0]);
     }
 }

@@ -2,27 +2,28 @@
 //!
 //! 1. the schema, as under strict field validation (`structural`, `scalar`, `metadata`);
 //! 2. the rules in the schema (`cel`);
-//! 3. what only the program can know (`program`, `resolve`, `config`).
+//! 3. what only the program can know (`program`, and `private_key`).
 //!
 //! Each layer adds what the ones before have not said about the same field.
 
 pub(crate) mod catalog;
 pub(crate) mod cel;
-pub(crate) mod config;
 mod metadata;
 pub(crate) mod object;
+mod private_key;
 pub(crate) mod program;
 pub(crate) mod report;
-mod resolve;
 mod scalar;
 mod structural;
 mod text;
 
-pub(crate) use text::may_be_shown;
+pub(crate) use text::{may_be_shown, quoted, some_of};
 
 use policy::model::{Policy, PolicyId};
+use policy::problem::Reason;
 use serde::de::DeserializeOwned;
 
+use crate::convert::{self, Configuration};
 use crate::keys::KeyStore;
 use crate::manifest::Document;
 use crate::problem::{Layer, Severity};
@@ -31,17 +32,15 @@ use crate::types::{
 };
 use catalog::Kind;
 use cel::Rules;
-use config::Config;
 use object::ObjectName;
-use program::Input;
 use report::Report;
 
 /// What a valid object is.
 pub(crate) enum Valid {
     /// Either kind of policy.
     Policy(Box<Policy>),
-    /// The configuration.
-    Config(Box<Config>),
+    /// The configuration, and what it says.
+    Config(Box<EnforcementConfigSpec>, Box<Configuration>),
 }
 
 /// Checks an object in all layers. Nothing where it has an error, which the report then says.
@@ -57,7 +56,7 @@ pub(crate) fn check(
     let json = document.root.to_json();
     rules.check(report, kind, &json);
     let valid = program_layer(report, document, kind, name, keys, json);
-    resolve::refuse_private_keys(report, &document.root, "");
+    private_key::refuse(report, &document.root, "");
     valid.filter(|_| !report.has_errors())
 }
 
@@ -70,17 +69,8 @@ fn program_layer(
     json: serde_json::Value,
 ) -> Option<Valid> {
     let mut policy = |id, spec: &_, on_unsupported| {
-        program::policy(
-            report,
-            &Input {
-                document,
-                id,
-                spec,
-                on_unsupported,
-                keys,
-            },
-        )
-        .map(|policy| Valid::Policy(Box::new(policy)))
+        program::policy(report, document, keys, id, spec, on_unsupported)
+            .map(|policy| Valid::Policy(Box::new(policy)))
     };
     match kind.name.as_str() {
         "ClusterImageSignaturePolicy" => {
@@ -116,11 +106,34 @@ fn program_layer(
                 OnUnsupported::Ignore,
             )
         }
-        _ => {
+        "EnforcementConfig" => {
             let spec: EnforcementConfigSpec = spec(json)?;
-            config::config(report, spec).map(|config| Valid::Config(Box::new(config)))
+            match convert::configuration(&spec) {
+                Ok(valid) => Some(Valid::Config(Box::new(spec), Box::new(valid))),
+                Err(problems) => {
+                    program::add(report, problems);
+                    None
+                }
+            }
+        }
+        other => {
+            not_from_files(report, other);
+            None
         }
     }
+}
+
+/// The kinds that the API has and that no file may bring.
+fn not_from_files(report: &mut Report<'_>, kind: &str) {
+    let (reason, message) = if kind == "TrustRoot" {
+        let message =
+            "TrustRoot is not supported by this version yet: use `key` authorities, and remove it";
+        (Reason::NotExpressible, message.to_owned())
+    } else {
+        let message = format!("a {kind} is written by the operator only, never by hand: remove it");
+        (Reason::NotPermitted, message)
+    };
+    report.error(Layer::Program, "kind", reason.as_str(), message);
 }
 
 /// The typed spec; nothing where a value has the wrong type, which the schema has reported.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::catalog::{Kind, kinds, pattern};
 use super::report::Report;
-use super::text::{closest, listed, quoted};
+use super::text::{closest, listed, may_be_shown, quoted};
 use crate::manifest::{Document, Node, Value};
 use crate::problem::{Layer, Severity};
 use crate::types::patterns;
@@ -20,8 +20,11 @@ pub(crate) struct ObjectName {
     pub(crate) kind: String,
     /// The namespace, for kinds that live in one.
     pub(crate) namespace: Option<String>,
-    /// The name; empty where the document has none that may be shown.
+    /// The name; empty where the document has none, or no valid one: such an object is no other's
+    /// double, and no policy was ever in force under what it calls itself.
     pub(crate) name: String,
+    /// What messages call it.
+    shown: String,
 }
 
 impl fmt::Display for ObjectName {
@@ -29,12 +32,12 @@ impl fmt::Display for ObjectName {
         let Self {
             kind,
             namespace,
-            name,
+            shown,
+            ..
         } = self;
-        let name = if name.is_empty() { "(no name)" } else { name };
         match namespace {
-            Some(namespace) => write!(f, "{kind}/{namespace}/{name}"),
-            None => write!(f, "{kind}/{name}"),
+            Some(namespace) => write!(f, "{kind}/{namespace}/{shown}"),
+            None => write!(f, "{kind}/{shown}"),
         }
     }
 }
@@ -54,21 +57,49 @@ pub(crate) enum Subject {
 }
 
 fn text<'a>(document: &'a Document, field: &str) -> Option<&'a str> {
-    document.root.get(field).and_then(Node::as_str)
+    let text = document.root.get(field).and_then(Node::as_str);
+    text.filter(|text| !text.is_empty())
 }
 
-/// The object's name as far as the document has one. Names that are no names are not shown.
+/// The object's name as far as the document has one.
 fn name(document: &Document, kind: &str, namespaced: bool) -> ObjectName {
-    let shown = |field: &str| {
-        let text = document.root.get("metadata")?.get(field)?.as_str()?;
-        let good = pattern(patterns::SUBDOMAIN).is_some_and(|good| good.regex.is_match(text));
-        (good && text.len() <= 253).then(|| text.to_owned())
+    let metadata = document.root.get("metadata");
+    let field = |field: &str| {
+        let node = metadata?.get(field)?;
+        (node.value != Value::Null).then_some(node)
     };
+    let own = field("name");
+    let namespace = field("namespace").filter(|_| namespaced);
+    let name = own.and_then(|node| valid(node, patterns::SUBDOMAIN, 253));
+    let usable =
+        name.filter(|_| namespace.is_none_or(|node| valid(node, patterns::LABEL, 63).is_some()));
     ObjectName {
         kind: kind.to_owned(),
         namespace: namespaced
-            .then(|| shown("namespace").unwrap_or_else(|| DEFAULT_NAMESPACE.to_owned())),
-        name: shown("name").unwrap_or_default(),
+            .then(|| namespace.map_or_else(|| DEFAULT_NAMESPACE.to_owned(), shown)),
+        name: usable.unwrap_or_default().to_owned(),
+        shown: match name {
+            Some(name) => name.to_owned(),
+            None => own.map_or_else(|| "(no name)".to_owned(), shown),
+        },
+    }
+}
+
+/// The text, if it is one of at most so many bytes that the expression matches.
+fn valid<'a>(node: &'a Node, expression: &str, most: usize) -> Option<&'a str> {
+    let good = pattern(expression)?;
+    let text = node.as_str()?;
+    (text.len() <= most && good.regex.is_match(text)).then_some(text)
+}
+
+/// A name that may be no valid one. A slash would make it look like a namespace and a name.
+fn shown(node: &Node) -> String {
+    let plain = |text: &str| text.chars().all(|c| c.is_ascii_graphic() && c != '/');
+    match &node.value {
+        Value::String(text) if text.is_empty() => "(no name)".to_owned(),
+        Value::String(text) if may_be_shown(text) && plain(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        _ => "(no valid name)".to_owned(),
     }
 }
 
@@ -81,7 +112,7 @@ pub(crate) fn subject(report: &mut Report<'_>, document: &Document) -> Subject {
     }
     let (version, kind) = (text(document, "apiVersion"), text(document, "kind"));
     let Some(kind) = kind else {
-        return without_kind(report, version);
+        return without_kind(report, document, version);
     };
     let ours = kinds().iter().find(|known| known.name == kind);
     if version == Some("v1") && matches!(kind, "ConfigMap" | "Secret") {
@@ -92,118 +123,155 @@ pub(crate) fn subject(report: &mut Report<'_>, document: &Document) -> Subject {
             Subject::Ours(ours, name(document, kind, ours.namespaced))
         }
         (Some(API_VERSION), None) => unknown_kind(report, document, kind),
-        (version, ours) => other_version(report, document, kind, version, ours),
+        (Some(version), ours) if is_of_others(version) => {
+            of_others(report, kind, version, ours.is_some())
+        }
+        (version, ours) => wrong_version(report, document, kind, version, ours),
     }
 }
 
-fn without_kind(report: &mut Report<'_>, version: Option<&str>) -> Subject {
-    if version.is_some_and(|version| version.starts_with(GROUP)) {
-        let known = listed(kinds().iter().map(|kind| kind.name.as_str()));
+/// The kinds to suggest.
+fn written_by_users() -> impl Iterator<Item = &'static str> {
+    let kinds = kinds().iter().filter(|kind| kind.written_by_users);
+    kinds.map(|kind| kind.name.as_str())
+}
+
+/// Whether the group of an `apiVersion` is ours, or looks like ours misspelt.
+fn is_like_ours(version: &str) -> bool {
+    let group = version.split_once('/').map_or(version, |(group, _)| group);
+    closest(group, [GROUP]).is_some() || group.to_lowercase().contains("nodeseal")
+}
+
+/// Whether an `apiVersion` names the group of somebody else.
+fn is_of_others(version: &str) -> bool {
+    version.contains('/') && !is_like_ours(version)
+}
+
+/// Whether a document says nothing at all about its version.
+fn is_absent(document: &Document) -> bool {
+    let written = document.root.get("apiVersion");
+    written.is_none_or(|node| node.value == Value::Null || node.as_str() == Some(""))
+}
+
+/// Whether a document has what makes up a policy.
+fn is_like_a_policy(document: &Document) -> bool {
+    let places = [Some(&document.root), document.root.get("spec")];
+    let has = |node: &Node, field: &str| node.get(field).is_some();
+    places
+        .into_iter()
+        .flatten()
+        .any(|node| has(node, "scopes") || has(node, "authorities"))
+}
+
+fn without_kind(report: &mut Report<'_>, document: &Document, version: Option<&str>) -> Subject {
+    let has = |field: &str| document.root.get(field).is_some();
+    let of_others = version.is_some_and(is_of_others);
+    if version.is_some_and(is_like_ours) {
+        let known = listed(written_by_users());
         let message = format!("required and missing: add `kind`, one of {known}");
         report.add(Layer::Schema, Severity::Error, "kind", "Required", message);
+        Subject::Unclear
+    } else if !of_others && (has("metadata") && has("spec") || is_like_a_policy(document)) {
+        let message = format!(
+            "this may be any object, as nothing says which: add `apiVersion` (`{API_VERSION}` for one of nodeseal) and `kind`, or remove it"
+        );
+        report.add(Layer::Schema, Severity::Error, "", "Required", message);
         Subject::Unclear
     } else {
         ignored(report, "no kind")
     }
 }
 
-/// Another version of the group, another group, or none.
-fn other_version(
+/// An object of another group, which may have a kind of the same name.
+fn of_others(report: &mut Report<'_>, kind: &str, version: &str, ours: bool) -> Subject {
+    let written = quoted(version);
+    if !ours {
+        return ignored(report, &format!("{} of {written}", quoted(kind)));
+    }
+    let message = format!(
+        "ignored, {written} is another group: write `{API_VERSION}` if the kind of nodeseal is meant"
+    );
+    let field = "apiVersion";
+    report.add(
+        Layer::Schema,
+        Severity::Warning,
+        field,
+        "UnknownKind",
+        message,
+    );
+    Subject::Other
+}
+
+/// Another version of the group, the group misspelt, or none. What may be ours is refused: passed
+/// over, it would look like a policy that was removed.
+fn wrong_version(
     report: &mut Report<'_>,
     document: &Document,
     kind: &str,
     version: Option<&str>,
     ours: Option<&Kind>,
 ) -> Subject {
-    let (group, written) = match version {
-        Some(version) => (
-            version.split_once('/').map_or("", |(group, _)| group),
-            quoted(version),
-        ),
-        None => ("", "no apiVersion".to_owned()),
+    let near = || {
+        let close = closest(kind, kinds().iter().map(|kind| kind.name.as_str()))?;
+        kinds().iter().find(|kind| kind.name == close)
     };
-    let similar = closest(group, [GROUP]).is_some() || group.contains("nodeseal");
-    let (severity, reason, message) = match (version, ours) {
-        (None, Some(_)) => (
-            Severity::Error,
+    let meant = ours.or_else(near);
+    let like_ours = version.is_some_and(is_like_ours);
+    // A ResourceQuota of v1 has scopes, too.
+    let policy = version != Some("v1") && is_like_a_policy(document);
+    if meant.is_none() && !like_ours && !policy {
+        let written = version.map_or_else(|| "no apiVersion".to_owned(), quoted);
+        return ignored(report, &format!("{} of {written}", quoted(kind)));
+    }
+    let (reason, message) = match version {
+        None if is_absent(document) => (
             "Required",
             format!("required and missing: add `apiVersion: {API_VERSION}`"),
         ),
-        (Some(_), _) if group == GROUP => (
-            Severity::Error,
-            "UnknownKind",
-            format!("{written} is not served: write `{API_VERSION}`"),
+        None => (
+            "InvalidType",
+            format!("must be a string: write `{API_VERSION}`"),
         ),
-        (Some(_), _) if similar => (
-            Severity::Error,
-            "UnknownKind",
-            format!("{written} is not the group of this kind: write `{API_VERSION}`"),
-        ),
-        (Some(_), Some(_)) => (
-            Severity::Warning,
-            "UnknownKind",
-            format!(
-                "ignored, {written} is another group: write `{API_VERSION}` if the kind of nodeseal is meant"
-            ),
-        ),
-        _ => return ignored(report, &format!("{} of {written}", quoted(kind))),
+        Some(version) => {
+            let group = version.split_once('/').map(|(group, _)| group);
+            let what = match group {
+                Some(GROUP) => "is not served",
+                Some(_) => "is not the group of this kind",
+                None => "names no group",
+            };
+            let message = format!("{} {what}: write `{API_VERSION}`", quoted(version));
+            ("UnknownKind", message)
+        }
     };
-    report.add(Layer::Schema, severity, "apiVersion", reason, message);
-    match ours {
-        _ if severity != Severity::Error => Subject::Other,
-        Some(ours) => Subject::Refused(name(document, kind, ours.namespaced)),
-        None => Subject::Unclear,
-    }
+    let field = "apiVersion";
+    report.add(Layer::Schema, Severity::Error, field, reason, message);
+    meant.map_or(Subject::Unclear, |kind| {
+        Subject::Refused(name(document, &kind.name, kind.namespaced))
+    })
 }
 
-/// A kind of this group and version that users do not write, or not yet, or that does not exist.
+/// A kind that this group and version do not have.
 fn unknown_kind(report: &mut Report<'_>, document: &Document, kind: &str) -> Subject {
-    match kind {
-        "TrustRoot" => {
-            let message = "TrustRoot is not supported by this version yet: use `key` authorities, and remove it";
-            report.add(
-                Layer::Schema,
-                Severity::Error,
-                "kind",
-                "NotExpressible",
-                message,
-            );
-            Subject::Refused(name(document, kind, false))
-        }
-        "PolicyBundle" | "NodeImagePolicy" => {
-            let message = format!("{kind} is written by the operator, never by hand: ignored");
-            report.add(
-                Layer::Schema,
-                Severity::Warning,
-                "kind",
-                "UnknownKind",
-                message,
-            );
-            Subject::Other
-        }
-        _ => {
-            let known = || kinds().iter().map(|kind| kind.name.as_str());
-            let close = closest(kind, known());
-            let advice = match close {
-                Some(close) => format!("did you mean `{close}`?"),
-                None => format!("write one of {}", listed(known())),
-            };
-            let message = format!("{} is no kind of {GROUP}: {advice}", quoted(kind));
-            report.add(
-                Layer::Schema,
-                Severity::Error,
-                "kind",
-                "UnknownKind",
-                message,
-            );
-            let meant = kinds()
-                .iter()
-                .find(|kind| Some(kind.name.as_str()) == close);
-            meant.map_or(Subject::Unclear, |kind| {
-                Subject::Refused(name(document, &kind.name, kind.namespaced))
-            })
-        }
-    }
+    let known = || kinds().iter().map(|kind| kind.name.as_str());
+    let close = closest(kind, known());
+    let advice = match close {
+        Some(close) => format!("did you mean `{close}`?"),
+        None => format!("write one of {}", listed(written_by_users())),
+    };
+    let message = format!("{} is no kind of {GROUP}: {advice}", quoted(kind));
+    report.add(
+        Layer::Schema,
+        Severity::Error,
+        "kind",
+        "UnknownKind",
+        message,
+    );
+    let meant = kinds()
+        .iter()
+        .find(|kind| Some(kind.name.as_str()) == close);
+    meant.map_or(Subject::Unclear, |kind| {
+        Subject::Refused(name(document, &kind.name, kind.namespaced))
+    })
 }
 
 fn ignored(report: &mut Report<'_>, what: &str) -> Subject {

@@ -1,120 +1,94 @@
 //! The third layer: what only the program can know, by making a [`Policy`] of the object.
 
-use policy::model::{self, AuthorityDraft, Policy, PolicyDraft, PolicyId, RequirementDraft};
-use policy::problem::Problems;
+use policy::model::{Policy, PolicyId};
 use policy::scope::{Scope, ScopeVersion};
 
 use super::report::Report;
-use super::resolve::authority_keys;
-use crate::keys::KeyStore;
+use crate::convert::{self, FieldProblem, Holder, KeyReference, Keys, Place, Unavailable};
+use crate::keys::{KeyStore, lines_before};
 use crate::manifest::Document;
 use crate::problem::{Layer, Severity};
-use crate::types::{
-    IdentityType, Mode, OnUnsupported, PolicySpec, SignedIdentity, UnnamedSignatures,
-};
+use crate::types::{IdentityType, OnUnsupported, PolicySpec};
 
-/// What a policy is made of.
-pub(crate) struct Input<'a> {
-    pub(crate) document: &'a Document,
-    pub(crate) id: PolicyId,
-    pub(crate) spec: &'a PolicySpec,
-    pub(crate) on_unsupported: OnUnsupported,
-    pub(crate) keys: &'a KeyStore,
+/// The keys that stand in a policy's own file and beside it.
+struct Files<'a> {
+    document: &'a Document,
+    keys: &'a KeyStore,
 }
 
-/// Makes the policy; nothing where anything is wrong, which the report then says.
-pub(crate) fn policy(report: &mut Report<'_>, input: &Input<'_>) -> Option<Policy> {
-    let spec = input.spec;
-    let mut authorities = Vec::new();
-    // The field that each authority's keys come from, or nothing where that is reported already.
-    let mut sources: Vec<Option<String>> = Vec::new();
-    for (index, authority) in spec.authorities.iter().enumerate() {
-        let key = authority_keys(
-            report,
-            input,
-            authority,
-            &format!("spec.authorities[{index}]"),
-        );
-        let (field, key) = key.map_or((None, String::new()), |(field, key)| (Some(field), key));
-        authorities.push(AuthorityDraft {
-            name: authority.name.clone(),
-            key,
-        });
-        sources.push(field);
+impl Files<'_> {
+    fn holder(&self, reference: &KeyReference) -> Option<&crate::keys::Holder> {
+        let kind = match reference.holder {
+            Holder::ConfigMap => "ConfigMap",
+            Holder::Secret => "Secret",
+        };
+        self.keys.get(kind, &reference.namespace, &reference.name)
     }
-    warn(report, spec);
-    let draft = PolicyDraft {
-        id: input.id.clone(),
-        scopes: spec.scopes.clone(),
-        exclude: spec.exclude.clone(),
-        on_unsupported: match input.on_unsupported {
-            OnUnsupported::Ignore => model::OnUnsupported::Ignore,
-            OnUnsupported::Reject => model::OnUnsupported::Reject,
-        },
-        requirement: RequirementDraft {
-            mode: match spec.mode {
-                Mode::Enforce => model::Mode::Enforce,
-                Mode::Audit => model::Mode::Audit,
-            },
-            threshold: u32::try_from(spec.threshold).unwrap_or_default(),
-            authorities,
-            signed_identity: signed_identity(spec.signed_identity.as_ref()),
-        },
-    };
-    match Policy::try_from(draft) {
-        Ok(policy) => (!report.has_errors()).then_some(policy),
-        Err(Problems(problems)) => {
-            for problem in problems {
-                let field = format!("spec.{}", problem.field);
-                let Some(field) = key_field(field, &sources) else {
-                    continue;
-                };
-                report.error(
-                    Layer::Program,
-                    &field,
-                    problem.reason.as_str(),
-                    problem.message,
-                );
+}
+
+impl Keys for Files<'_> {
+    const WHERE: &'static str = " in these files";
+
+    fn get(&self, reference: &KeyReference) -> Result<String, Unavailable> {
+        let holder = self.holder(reference).ok_or(Unavailable::NoObject)?;
+        match holder.entries.get(&reference.key) {
+            None => {
+                let known = holder.entries.keys().cloned().collect();
+                Err(Unavailable::NoKey { known })
             }
-            None
+            Some(Err(error)) => Err(Unavailable::NotText(error.to_string())),
+            Some(Ok(entry)) => Ok(entry.text.clone()),
+        }
+    }
+
+    fn place(&self, reference: &KeyReference) -> Place {
+        let Some(holder) = self.holder(reference) else {
+            return Place::default();
+        };
+        let entry = holder.entries.get(&reference.key);
+        let lines = entry.and_then(|entry| entry.as_ref().ok()?.lines_before);
+        Place {
+            file: Some(holder.file.clone()),
+            lines_before: lines.and_then(|lines| usize::try_from(lines).ok()),
+        }
+    }
+
+    fn place_of_field(&self, field: &str) -> Place {
+        let root = &self.document.root;
+        let lines = root
+            .find(field)
+            .and_then(|node| lines_before(root.locate(field), node));
+        Place {
+            file: None,
+            lines_before: lines.and_then(|lines| usize::try_from(lines).ok()),
         }
     }
 }
 
-/// Turns `spec.authorities[i].key` into the field that the key stands in.
-fn key_field(field: String, sources: &[Option<String>]) -> Option<String> {
-    let index = field
-        .strip_prefix("spec.authorities[")
-        .and_then(|rest| rest.strip_suffix("].key"));
-    match index.and_then(|index| index.parse::<usize>().ok()) {
-        Some(index) => sources.get(index).cloned().flatten(),
-        None => Some(field),
-    }
+/// Makes the policy; nothing where anything is wrong, which the report then says.
+pub(crate) fn policy(
+    report: &mut Report<'_>,
+    document: &Document,
+    keys: &KeyStore,
+    id: PolicyId,
+    spec: &PolicySpec,
+    on_unsupported: OnUnsupported,
+) -> Option<Policy> {
+    let files = Files { document, keys };
+    let policy = convert::policy(id, spec, on_unsupported, &files);
+    let policy = policy.map_err(|problems| add(report, problems)).ok();
+    warn(report, spec);
+    policy
 }
 
-fn signed_identity(spec: Option<&SignedIdentity>) -> policy::identity::SignedIdentity {
-    use policy::identity::{SignedIdentity as Model, UnnamedSignatures as Unnamed};
-    let matching = |unnamed: Option<UnnamedSignatures>| Model::MatchRepository {
-        unnamed: match unnamed.unwrap_or_default() {
-            UnnamedSignatures::Accept => Unnamed::Accept,
-            UnnamedSignatures::Refuse => Unnamed::Refuse,
-        },
-    };
-    let Some(spec) = spec else {
-        return matching(None);
-    };
-    match (spec.kind, &spec.exact_repository, &spec.remap_identity) {
-        (IdentityType::MatchRepoDigestOrExact, ..) => Model::MatchRepoDigestOrExact,
-        (IdentityType::ExactRepository, Some(exact), _) => Model::ExactRepository {
-            repository: exact.repository.clone(),
-        },
-        (IdentityType::RemapIdentity, _, Some(remap)) => Model::RemapIdentity {
-            prefix: remap.prefix.clone(),
-            signed_prefix: remap.signed_prefix.clone(),
-        },
-        // A type without its part: the rules of the schema have said so, and the policy that has
-        // an error is not used.
-        _ => matching(spec.unnamed_signatures),
+/// Adds what the conversion found. Where a field below was misread, what it says about the field
+/// is a consequence.
+pub(crate) fn add(report: &mut Report<'_>, problems: Vec<FieldProblem>) {
+    for problem in problems {
+        if !report.has_misread_child(&problem.field) {
+            let reason = problem.reason.as_str();
+            report.error(Layer::Program, &problem.field, reason, problem.message);
+        }
     }
 }
 

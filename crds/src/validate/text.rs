@@ -9,15 +9,24 @@ pub(crate) fn quoted(text: &str) -> String {
     }
 }
 
-/// Whether a text is certainly no key material: it is one short line without PEM markers, and no
-/// long run of base64 (the body of an Ed25519 private key is one such line).
+/// Whether a text is certainly no key material: it is one short line without PEM markers, and
+/// without long runs of base64 (the body of an Ed25519 private key is one such line) or of hex. The
+/// digest of an image is none.
 pub(crate) fn may_be_shown(text: &str) -> bool {
-    let is_base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=');
-    let base64 = text.len() >= 40
-        && text.chars().all(is_base64)
-        && text.contains(|c: char| c.is_ascii_uppercase());
+    let (text, digest) = text.rsplit_once("@sha256:").unwrap_or((text, ""));
+    let is_digest = digest.is_empty() || digest.len() == 64 && digest.chars().all(is_hex);
+    // Both alphabets: the one of URLs has `-` and `_`.
+    let is_base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=' | '-' | '_');
+    let base64 = text
+        .split(|c| !is_base64(c))
+        .any(|run| run.len() >= 40 && run.contains(|c: char| c.is_ascii_uppercase()));
+    let hex = text.split(|c| !is_hex(c)).any(|run| run.len() >= 32);
     let plain = text.chars().all(|c| !c.is_control());
-    plain && !base64 && text.len() <= 100 && !text.contains("-----")
+    plain && is_digest && !base64 && !hex && text.len() <= 100 && !text.contains("-----")
+}
+
+fn is_hex(c: char) -> bool {
+    c.is_ascii_hexdigit()
 }
 
 /// Which of `known` was probably meant.
@@ -63,22 +72,62 @@ pub(crate) fn listed<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     }
 }
 
+/// `a`, `b` and 2 more: no more than `most` of texts that may be anything.
+pub(crate) fn some_of(texts: &[String], most: usize) -> String {
+    let (first, more) = texts.split_at(texts.len().min(most));
+    let first: Vec<String> = first.iter().map(|text| quoted(text)).collect();
+    match (first.split_last(), more.len()) {
+        (None, _) => "none".to_owned(),
+        (Some((last, [])), 0) => last.clone(),
+        (Some((last, first)), 0) => format!("{} and {last}", first.join(", ")),
+        (Some(_), more) => format!("{} and {more} more", first.join(", ")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn key_material_is_never_quoted() {
-        assert_eq!(quoted("Enforce"), "`Enforce`");
-        assert_eq!(quoted(&format!("a.example/{}", "b".repeat(40))).len(), 52);
+        for shown in [
+            "Enforce",
+            &format!("a.example/{}", "y".repeat(40)),
+            &format!("a.example/{}", "b".repeat(31)),
+            &format!("{}.{}", "b".repeat(31), "c".repeat(31)),
+            &format!("a.example/app@sha256:{}", "b".repeat(64)),
+            &format!("{}@sha256:{}", "x".repeat(100), "b".repeat(64)),
+        ] {
+            assert_eq!(quoted(shown), format!("`{shown}`"));
+        }
         for secret in [
             "-----BEGIN PRIVATE KEY-----",
             "MII\nB",
             &"M".repeat(64),
             &"m".repeat(101),
+            &format!("key={}", "Mx".repeat(20)),
+            &"M-x_".repeat(10),
+            &"0a".repeat(16),
+            &"0A".repeat(16),
+            &format!("key-{}", "0a".repeat(16)),
+            &format!("a.example/{}", "b".repeat(32)),
+            &format!("a.example@sha256:{}", "b".repeat(66)),
+            &format!("{}@sha256:{}", "b".repeat(64), "b".repeat(64)),
+            &format!("x@sha256:{}", "Mx".repeat(32)),
         ] {
             assert!(quoted(secret).starts_with("a text of "), "{secret}");
         }
+    }
+
+    #[test]
+    fn of_many_texts_some_are_told() {
+        let texts = |count: usize| (0..count).map(|i| format!("k{i}")).collect::<Vec<_>>();
+        assert_eq!(some_of(&texts(0), 2), "none");
+        assert_eq!(some_of(&texts(1), 2), "`k0`");
+        assert_eq!(some_of(&texts(2), 2), "`k0` and `k1`");
+        assert_eq!(some_of(&texts(5), 2), "`k0`, `k1` and 3 more");
+        let secret = ["M".repeat(64), "a".to_owned()];
+        assert_eq!(some_of(&secret, 2), "a text of 64 characters and `a`");
     }
 
     #[test]

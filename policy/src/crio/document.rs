@@ -2,7 +2,12 @@
 //!
 //! CRI-O refuses the whole file, and with it every pull, for one unknown or duplicate key, a
 //! missing `default`, or an empty list. So every file passes [`PolicyJson::parse`] before it may
-//! be written.
+//! be written. What it accepts, CRI-O's own parser accepts; a test of the lab compares the two.
+//!
+//! It is stricter than CRI-O's parser where that makes no difference to what people write: no
+//! `null`, no empty path or subject, keys as one base64 text without line breaks, hosts in lower
+//! case, ports without leading zeros, digests of sha256 only, and no text that is not Unicode. Scopes are free text here, as they are in CRI-O for the transport `docker`; those of
+//! the other transports are the node's own, which CRI-O has read before us.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,8 +15,11 @@ use std::marker::PhantomData;
 
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
-use crate::reference::Named;
+use crate::crio::fields::{Base64, Check, any_empty, checked, count, present};
+use crate::crio::matching::Match;
+use crate::crio::sigstore::SigstoreSigned;
 
 /// The most bytes of a policy.json that is read.
 pub const MAX_BYTES: u64 = 16 * 1024 * 1024;
@@ -35,7 +43,13 @@ pub struct PolicyJsonError(#[from] serde_json::Error);
 impl PolicyJson {
     /// Reads a file as strictly as CRI-O does.
     pub fn parse(bytes: &[u8]) -> Result<Self, PolicyJsonError> {
-        Ok(serde_json::from_slice(bytes)?)
+        let document = serde_json::from_slice(bytes)?;
+        // serde takes the number of a variant for its name.
+        if has_number(&serde_json::from_slice(bytes)?) {
+            let error = serde_json::Error::custom("the format has no numbers");
+            return Err(PolicyJsonError(error));
+        }
+        Ok(document)
     }
 
     /// The canonical bytes.
@@ -55,6 +69,15 @@ impl PolicyJson {
             .find_map(|name| entry(name))
             .or_else(|| entry(""))
             .unwrap_or(&self.default)
+    }
+}
+
+fn has_number(value: &Value) -> bool {
+    match value {
+        Value::Number(_) => true,
+        Value::Array(list) => list.iter().any(has_number),
+        Value::Object(object) => object.values().any(has_number),
+        Value::Null | Value::Bool(_) | Value::String(_) => false,
     }
 }
 
@@ -167,23 +190,7 @@ pub enum Rule {
     /// No image passes.
     Reject {},
     /// A GPG signature; nodeseal writes none, but keeps those of the node.
-    #[serde(rename_all = "camelCase")]
-    SignedBy {
-        /// `GPGKeys` and its kin.
-        key_type: KeyType,
-        /// One of the three sources.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        key_path: Option<String>,
-        /// One of the three sources.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        key_paths: Option<Vec<String>>,
-        /// One of the three sources, base64.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        key_data: Option<Base64>,
-        /// Which name the signature must carry.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        signed_identity: Option<Match>,
-    },
+    SignedBy(#[serde(deserialize_with = "checked")] SignedBy),
     /// Reserved by the format; never met.
     #[serde(rename_all = "camelCase")]
     SignedBaseLayer {
@@ -191,11 +198,65 @@ pub enum Rule {
         base_layer_identity: Match,
     },
     /// A sigstore signature.
-    SigstoreSigned(Box<SigstoreSigned>),
+    SigstoreSigned(#[serde(deserialize_with = "checked")] Box<SigstoreSigned>),
+}
+
+/// `signedBy`: exactly one source of keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SignedBy {
+    /// `GPGKeys` and its kin.
+    pub key_type: KeyType,
+    /// A file with keys.
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub key_path: Option<String>,
+    /// Files with keys.
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub key_paths: Option<Vec<String>>,
+    /// Keys, base64.
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub key_data: Option<Base64>,
+    /// Which name the signature must carry.
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub signed_identity: Option<Match>,
+}
+
+impl Check for SignedBy {
+    fn check(&self) -> Result<(), &'static str> {
+        let keys = count(&[
+            self.key_path.is_some(),
+            self.key_paths.is_some(),
+            self.key_data.is_some(),
+        ]);
+        if keys != 1 {
+            return Err("exactly one of keyPath, keyPaths and keyData is expected");
+        }
+        if any_empty(&[&self.key_path]) {
+            return Err("keyPath must not be empty");
+        }
+        Ok(())
+    }
 }
 
 /// The kinds of GPG key source; all but the first are reserved by the format and never met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String")]
 pub enum KeyType {
     /// `GPGKeys`.
     #[serde(rename = "GPGKeys")]
@@ -211,245 +272,16 @@ pub enum KeyType {
     SignedByX509Cas,
 }
 
-/// Bytes in base64 (standard alphabet, padded), checked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
-pub struct Base64(String);
-
-impl Base64 {
-    /// Encodes.
-    #[must_use]
-    pub fn of(bytes: &[u8]) -> Self {
-        use base64::Engine;
-        Self(base64::engine::general_purpose::STANDARD.encode(bytes))
-    }
-}
-
-impl<'de> Deserialize<'de> for Base64 {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        use base64::Engine;
-        let text = String::deserialize(deserializer)?;
-        base64::engine::general_purpose::STANDARD
-            .decode(&text)
-            .map_err(|_| D::Error::custom("not base64"))?;
-        Ok(Self(text))
-    }
-}
-
-/// `sigstoreSigned`: exactly one source of keys.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "SigstoreSignedWire", rename_all = "camelCase")]
-pub struct SigstoreSigned {
-    /// A file with one key.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub key_path: Option<String>,
-    /// Files with a key each, any one of which may have signed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub key_paths: Option<Vec<String>>,
-    /// One key, PEM.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub key_data: Option<Base64>,
-    /// Keys, PEM, any one of which may have signed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub key_datas: Option<Vec<Base64>>,
-    /// Certificates issued by a Fulcio.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub fulcio: Option<Fulcio>,
-    /// Certificates of a corporate PKI.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pki: Option<Pki>,
-    /// A file with one log key.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rekor_public_key_path: Option<String>,
-    /// Files with a log key each.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rekor_public_key_paths: Option<Vec<String>>,
-    /// One log key, PEM.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rekor_public_key_data: Option<Base64>,
-    /// Log keys, PEM.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rekor_public_key_datas: Option<Vec<Base64>>,
-    /// Which name the signature must carry.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub signed_identity: Option<Match>,
-}
-
-/// As [`SigstoreSigned`], before the rules between fields are checked.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct SigstoreSignedWire {
-    key_path: Option<String>,
-    key_paths: Option<Vec<String>>,
-    key_data: Option<Base64>,
-    key_datas: Option<Vec<Base64>>,
-    fulcio: Option<Fulcio>,
-    pki: Option<Pki>,
-    rekor_public_key_path: Option<String>,
-    rekor_public_key_paths: Option<Vec<String>>,
-    rekor_public_key_data: Option<Base64>,
-    rekor_public_key_datas: Option<Vec<Base64>>,
-    signed_identity: Option<Match>,
-}
-
-impl TryFrom<SigstoreSignedWire> for SigstoreSigned {
-    type Error = &'static str;
-
-    fn try_from(wire: SigstoreSignedWire) -> Result<Self, Self::Error> {
-        let count = |list: &[bool]| list.iter().filter(|&&set| set).count();
-        let keys = count(&[
-            wire.key_path.is_some(),
-            wire.key_paths.is_some(),
-            wire.key_data.is_some(),
-            wire.key_datas.is_some(),
-            wire.fulcio.is_some(),
-            wire.pki.is_some(),
-        ]);
-        let logs = count(&[
-            wire.rekor_public_key_path.is_some(),
-            wire.rekor_public_key_paths.is_some(),
-            wire.rekor_public_key_data.is_some(),
-            wire.rekor_public_key_datas.is_some(),
-        ]);
-        let empty = |list: &Option<Vec<Base64>>| list.as_ref().is_some_and(Vec::is_empty);
-        if keys != 1 {
-            return Err(
-                "exactly one of keyPath, keyPaths, keyData, keyDatas, fulcio and pki is expected",
-            );
-        }
-        if logs > 1 {
-            return Err("at most one source of Rekor keys is expected");
-        }
-        if wire.fulcio.is_some() && logs == 0 {
-            return Err("fulcio needs a Rekor key");
-        }
-        if wire.pki.is_some() && logs > 0 {
-            return Err("pki takes no Rekor key");
-        }
-        if empty(&wire.key_datas) || empty(&wire.rekor_public_key_datas) {
-            return Err("a list of keys must not be empty");
-        }
-        let empty = |list: &Option<Vec<String>>| list.as_ref().is_some_and(Vec::is_empty);
-        if empty(&wire.key_paths) || empty(&wire.rekor_public_key_paths) {
-            return Err("a list of key files must not be empty");
-        }
-        Ok(Self {
-            key_path: wire.key_path,
-            key_paths: wire.key_paths,
-            key_data: wire.key_data,
-            key_datas: wire.key_datas,
-            fulcio: wire.fulcio,
-            pki: wire.pki,
-            rekor_public_key_path: wire.rekor_public_key_path,
-            rekor_public_key_paths: wire.rekor_public_key_paths,
-            rekor_public_key_data: wire.rekor_public_key_data,
-            rekor_public_key_datas: wire.rekor_public_key_datas,
-            signed_identity: wire.signed_identity,
-        })
-    }
-}
-
-/// The `fulcio` part of a `sigstoreSigned`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Fulcio {
-    /// A file with the CA's certificates.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ca_path: Option<String>,
-    /// The CA's certificates, PEM.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ca_data: Option<Base64>,
-    /// The exact issuer.
-    pub oidc_issuer: String,
-    /// The exact e-mail address.
-    pub subject_email: String,
-}
-
-/// The `pki` part of a `sigstoreSigned`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Pki {
-    /// A file with the roots.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ca_roots_path: Option<String>,
-    /// The roots, PEM.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ca_roots_data: Option<Base64>,
-    /// A file with intermediates.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ca_intermediates_path: Option<String>,
-    /// Intermediates, PEM.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ca_intermediates_data: Option<Base64>,
-    /// The exact e-mail address.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub subject_email: Option<String>,
-    /// The exact host name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub subject_hostname: Option<String>,
-}
-
-/// Which name a signature must carry.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", deny_unknown_fields, rename_all = "camelCase")]
-pub enum Match {
-    /// The very same name.
-    MatchExact {},
-    /// The same name for a tag, the same repository for a digest.
-    MatchRepoDigestOrExact {},
-    /// The same repository.
-    MatchRepository {},
-    /// One given name.
-    #[serde(rename_all = "camelCase")]
-    ExactReference {
-        /// With a tag or digest.
-        docker_reference: TaggedName,
-    },
-    /// One given repository.
-    #[serde(rename_all = "camelCase")]
-    ExactRepository {
-        /// A name.
-        docker_repository: Name,
-    },
-    /// The image's name with a prefix replaced.
-    #[serde(rename_all = "camelCase")]
-    RemapIdentity {
-        /// What is replaced.
-        prefix: String,
-        /// What stands there instead.
-        signed_prefix: String,
-    },
-}
-
-/// An image name that parses.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Name(pub String);
-
-impl TryFrom<String> for Name {
+impl TryFrom<String> for KeyType {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        match Named::parse(&text) {
-            Ok(_) => Ok(Self(text)),
-            Err(error) => Err(format!("`{text}`: {error}")),
-        }
-    }
-}
-
-/// An image name with a tag or digest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String")]
-pub struct TaggedName(pub String);
-
-impl TryFrom<String> for TaggedName {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        match Named::parse(&text) {
-            Ok(name) if name.tag().is_some() || name.digest().is_some() => Ok(Self(text)),
-            Ok(_) => Err(format!("`{text}` has neither a tag nor a digest")),
-            Err(error) => Err(format!("`{text}`: {error}")),
+        match text.as_str() {
+            "GPGKeys" => Ok(Self::GpgKeys),
+            "signedByGPGKeys" => Ok(Self::SignedByGpgKeys),
+            "X509Certificates" => Ok(Self::X509Certificates),
+            "signedByX509CAs" => Ok(Self::SignedByX509Cas),
+            _ => Err(format!("unknown keyType `{text}`")),
         }
     }
 }

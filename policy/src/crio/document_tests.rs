@@ -106,6 +106,58 @@ fn what_makes_crio_refuse_a_rule_is_refused() {
             r#"{"type":"sigstoreSigned","keyData":"AAAA","signedIdentity":{"type":"exactRepository","dockerRepository":"///"}}"#,
             "///",
         ),
+        (
+            r#"{"type":"signedBy","keyType":"GPGKeys"}"#,
+            "exactly one of keyPath, keyPaths and keyData",
+        ),
+        (
+            r#"{"type":"signedBy","keyType":"bogus","keyPath":"/k"}"#,
+            "unknown keyType `bogus`",
+        ),
+        (
+            r#"{"type":"signedBy","keyType":"GPGKeys","keyPath":""}"#,
+            "must not be empty",
+        ),
+        (
+            r#"{"type":"sigstoreSigned","keyPath":null,"keyData":"AAAA"}"#,
+            "null",
+        ),
+        (
+            r#"{"type":"sigstoreSigned","keyData":"AAAA","signedIdentity":{"type":1}}"#,
+            "no numbers",
+        ),
+        (
+            r#"{"type":"sigstoreSigned","fulcio":{"oidcIssuer":"i","subjectEmail":"e"},"rekorPublicKeyData":"AAAA"}"#,
+            "exactly one of caPath and caData",
+        ),
+        (
+            r#"{"type":"sigstoreSigned","fulcio":{"caPath":"/c","caData":"AAAA","oidcIssuer":"i","subjectEmail":"e"},"rekorPublicKeyData":"AAAA"}"#,
+            "exactly one of caPath and caData",
+        ),
+        (
+            r#"{"type":"sigstoreSigned","fulcio":{"caPath":"/c","oidcIssuer":"","subjectEmail":"e"},"rekorPublicKeyData":"AAAA"}"#,
+            "must not be empty",
+        ),
+        (
+            r#"{"type":"sigstoreSigned","pki":{"subjectEmail":"e"}}"#,
+            "exactly one of caRootsPath and caRootsData",
+        ),
+        (
+            r#"{"type":"sigstoreSigned","pki":{"caRootsData":"AAAA","caIntermediatesPath":"/i","caIntermediatesData":"AAAA","subjectEmail":"e"}}"#,
+            "at most one of caIntermediatesPath",
+        ),
+        (
+            r#"{"type":"sigstoreSigned","pki":{"caRootsData":"AAAA"}}"#,
+            "at least one of subjectEmail",
+        ),
+        (
+            r#"{"type":"sigstoreSigned","keyData":"AAAA","signedIdentity":{"type":"remapIdentity","prefix":"a.example/B","signedPrefix":"b.example"}}"#,
+            "a.example/B",
+        ),
+        (
+            r#"{"type":"sigstoreSigned","keyData":"AAAA","signedIdentity":{"type":"exactRepository","dockerRepository":"[::1]:5000/b"}}"#,
+            "no IPv6",
+        ),
     ] {
         refused(&with_rule(rule), because);
     }

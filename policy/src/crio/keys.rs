@@ -4,7 +4,10 @@
 //! authorities with disjoint keys become the conjunction of all (n-k+1)-subsets: 2 of {a, b, c} is
 //! (a or b) and (a or c) and (b or c).
 
-use crate::crio::document::{Base64, Match, Name, Rule, SigstoreSigned};
+use crate::crio::document::Rule;
+use crate::crio::fields::Base64;
+use crate::crio::matching::{Match, Name, Prefix};
+use crate::crio::sigstore::SigstoreSigned;
 use crate::identity::SignedIdentity;
 use crate::key::PublicKey;
 use crate::model::{Authority, Requirement};
@@ -30,6 +33,9 @@ pub enum NotExpressible {
         "CRI-O {0} cannot accept any one of several keys: upgrade the node to CRI-O {FIRST_KEY_DATAS} or later, or give one key and demand every authority"
     )]
     SeveralKeys(Version),
+    /// A name in `signedIdentity` that would make CRI-O refuse the whole file.
+    #[error("signedIdentity: {0}")]
+    Name(String),
     /// More combinations than the file may hold.
     #[error(
         "a threshold of {threshold} of {authorities} authorities needs {rules} combinations of keys, and at most {MAX_RULES} are written for CRI-O: use fewer authorities, or a threshold nearer to their number"
@@ -60,7 +66,7 @@ pub fn rules(requirement: &Requirement, version: Version) -> Result<Vec<Rule>, N
             rules,
         });
     }
-    let identity = identity(requirement.signed_identity());
+    let identity = identity(requirement.signed_identity()).map_err(NotExpressible::Name)?;
     subsets(authorities, size)
         .into_iter()
         .map(|subset| rule(&subset, &identity, version))
@@ -90,21 +96,21 @@ fn rule(
 
 /// The format's default compares tags, which plain cosign signatures do not carry: so the identity
 /// is always written out.
-fn identity(identity: &SignedIdentity) -> Match {
-    match identity {
+fn identity(identity: &SignedIdentity) -> Result<Match, String> {
+    Ok(match identity {
         SignedIdentity::MatchRepository { .. } => Match::MatchRepository {},
         SignedIdentity::MatchRepoDigestOrExact => Match::MatchRepoDigestOrExact {},
         SignedIdentity::ExactRepository { repository } => Match::ExactRepository {
-            docker_repository: Name(repository.clone()),
+            docker_repository: Name::try_from(repository.clone())?,
         },
         SignedIdentity::RemapIdentity {
             prefix,
             signed_prefix,
         } => Match::RemapIdentity {
-            prefix: prefix.clone(),
-            signed_prefix: signed_prefix.clone(),
+            prefix: Prefix::try_from(prefix.clone())?,
+            signed_prefix: Prefix::try_from(signed_prefix.clone())?,
         },
-    }
+    })
 }
 
 /// How many subsets of `k` there are in `n`; both are at most 16, so nothing overflows.
@@ -191,6 +197,16 @@ mod tests {
             shape(&requirement(1, &KEYS[..1]), old),
             Err(NotExpressible::TooOld(old))
         );
+    }
+
+    #[test]
+    fn a_name_that_would_break_the_whole_file_is_not_expressible() {
+        let mut draft = draft("p", &["a.example"], &[]).requirement;
+        draft.signed_identity = SignedIdentity::ExactRepository {
+            repository: "[::1]:5000/app".to_owned(),
+        };
+        let error = shape(&Requirement::try_from(draft).unwrap(), NEW).unwrap_err();
+        assert!(error.to_string().contains("no IPv6"), "{error}");
     }
 
     #[test]

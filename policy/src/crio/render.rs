@@ -3,23 +3,25 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::bundle::{Bundle, DefaultAction};
-use crate::containerd::{Diagnostic, File, FileSet};
 use crate::crio::document::{PolicyJson, Rule, Rules, StrictMap};
 use crate::crio::keys;
+use crate::crio::locations;
+pub use crate::crio::locations::{REGISTRIES_D_FILE, registries_d};
+use crate::crio::mirrors::{self, Registry};
+use crate::files::{Diagnostic, File, FileSet};
 use crate::flatten::{Entry, Index, NodeFacts};
 use crate::model::{Mode, OnUnsupported, Policy, PolicyId};
 use crate::problem::Reason;
-use crate::scope::{Scope, lookup_of};
+use crate::scope::lookup_of;
 use crate::version::Version;
 
 /// The first CRI-O that keeps the policies of namespaces apart: before it, an image that another
 /// namespace pulled would pass.
 pub const FIRST_NAMESPACED: Version = Version::new(1, 31, 0);
+/// The newest CRI-O that the format was compared with.
+pub const NEWEST: Version = Version::new(1, 37, 0);
 /// The most bytes of all namespace files of a node. Each repeats the cluster's policy.
 pub const MAX_NAMESPACE_BYTES: usize = 64 * 1024 * 1024;
-/// Our file in registries.d, relative to the node's root.
-pub const REGISTRIES_D_FILE: &str = "etc/containers/registries.d/nodeseal.yaml";
-
 /// What rendering has to know of a node's CRI-O.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CrioFacts {
@@ -50,6 +52,15 @@ pub struct Rendered {
 }
 
 impl Rendered {
+    /// With the locations under which mirrors hold the same images.
+    #[must_use]
+    pub fn with_mirrors(mut self, registries: &[Registry], facts: &CrioFacts) -> Self {
+        let found = mirrors::endpoints(&self.locations, registries).into_iter();
+        let free = found.filter(|endpoint| !facts.taken_locations.contains(endpoint));
+        self.locations.extend(free);
+        self
+    }
+
     /// All files by path.
     #[must_use]
     pub fn files(&self, facts: &CrioFacts) -> FileSet {
@@ -82,7 +93,7 @@ pub fn render(bundle: &Bundle, node: &NodeFacts, facts: &CrioFacts) -> Rendered 
         .filter_map(|policy| match express(policy, facts.version) {
             Ok(expressed) => Some(expressed),
             Err((reason, message)) => {
-                diagnostics.push(diagnostic(policy.id(), reason, message));
+                diagnostics.push(Diagnostic::of(policy.id(), reason, message));
                 let reject = policy.on_unsupported() == OnUnsupported::Reject
                     && policy.requirement().mode() == Mode::Enforce;
                 reject.then(|| Expressed {
@@ -125,7 +136,12 @@ pub fn render(bundle: &Bundle, node: &NodeFacts, facts: &CrioFacts) -> Rendered 
         }
         files.insert(namespace.to_owned(), file);
     }
-    let locations = locations(&expressed, facts, &mut diagnostics);
+    let signed = expressed
+        .iter()
+        .filter(|e| !e.rules.contains(&Rule::Reject {}))
+        .map(|e| e.policy);
+    let (locations, taken) = locations::of(signed, &facts.taken_locations);
+    diagnostics.extend(taken);
     diagnostics.sort_by(|a, b| (&a.namespace, &a.policy).cmp(&(&b.namespace, &b.policy)));
     Rendered {
         policy,
@@ -155,16 +171,6 @@ fn express(policy: &Policy, version: Version) -> Result<Expressed<'_>, (Reason, 
     match keys::rules(policy.requirement(), version) {
         Ok(rules) => Ok(Expressed { policy, rules }),
         Err(error) => Err((Reason::NotExpressible, error.to_string())),
-    }
-}
-
-fn diagnostic(id: &PolicyId, reason: Reason, message: String) -> Diagnostic {
-    Diagnostic {
-        policy: id.name().to_owned(),
-        namespace: id.namespace().map(str::to_owned),
-        authority: None,
-        reason,
-        message,
     }
 }
 
@@ -224,8 +230,8 @@ fn policy_json(
 
     let mut transports = base.transports.clone();
     transports.0.insert("docker".to_owned(), docker);
-    if !transports.0.contains_key("docker-daemon") {
-        let accept = Rules::one(Rule::InsecureAcceptAnything {});
+    let accept = Rules::one(Rule::InsecureAcceptAnything {});
+    if !transports.0.contains_key("docker-daemon") && base.default == accept {
         let scopes = StrictMap([(String::new(), accept)].into());
         transports.0.insert("docker-daemon".to_owned(), scopes);
     }
@@ -255,62 +261,9 @@ fn too_large(diagnostics: &mut Vec<Diagnostic>, expressed: &[Expressed<'_>], nam
     let of_namespace = expressed
         .iter()
         .filter(|e| e.policy.id().namespace() == Some(namespace));
-    diagnostics
-        .extend(of_namespace.map(|e| diagnostic(e.policy.id(), Reason::TooLarge, message.clone())));
-}
-
-/// Attachments are looked up only where registries.d says so, for every scope that demands one.
-fn locations(
-    expressed: &[Expressed<'_>],
-    facts: &CrioFacts,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> BTreeSet<String> {
-    let mut locations = BTreeSet::new();
-    for Expressed { policy, .. } in expressed {
-        let scopes = policy
-            .scopes()
-            .iter()
-            .flat_map(|scope| [Some(scope.clone()), scope.twin()]);
-        for scope in scopes.flatten() {
-            if facts.taken_locations.contains(scope.as_str()) {
-                let message = taken(&scope);
-                diagnostics.push(diagnostic(policy.id(), Reason::ForeignOwner, message));
-            } else {
-                locations.insert(scope.to_string());
-            }
-        }
-    }
-    locations
-}
-
-fn taken(scope: &Scope) -> String {
-    format!(
-        "another file in registries.d already configures `{scope}`, and a location that stands twice makes every pull fail: set `use-sigstore-attachments: true` there, or remove it"
-    )
-}
-
-/// registries.d/nodeseal.yaml, or nothing where no location is needed. JSON strings are YAML.
-#[must_use]
-pub fn registries_d(locations: &BTreeSet<String>) -> Option<File> {
-    use std::fmt::Write as _;
-
-    if locations.is_empty() {
-        return None;
-    }
-    let mut text = String::from(
-        "# Written by nodeseal: where signatures are looked up in the registry.\ndocker:\n",
+    diagnostics.extend(
+        of_namespace.map(|e| Diagnostic::of(e.policy.id(), Reason::TooLarge, message.clone())),
     );
-    for location in locations {
-        // Writing to a String cannot fail; locations hold no character that JSON would escape.
-        let _ = writeln!(
-            text,
-            "  \"{location}\":\n    use-sigstore-attachments: true"
-        );
-    }
-    Some(File {
-        bytes: text.into_bytes(),
-        mode: 0o644,
-    })
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::bundle::Settings;
 use crate::model::{Policy, PolicyId};
+use crate::scope::Scope;
 use crate::testing::{draft, policy};
 
 const DISTRIBUTION: &str = r#"{"default":[{"type":"insecureAcceptAnything"}]}"#;
@@ -147,6 +148,7 @@ fn the_nodes_own_rules_are_kept_and_never_loosened() {
     assert_eq!(docker[""], json!([ACCEPT]));
     let document = document(rendered.policy.as_ref().unwrap());
     assert_eq!(document["default"], json!([{"type": "reject"}]));
+    assert_eq!(document["transports"]["docker-daemon"], Value::Null);
     assert_eq!(
         document["transports"]["dir"],
         json!({"": [{"type": ACCEPT}]})

@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::containerd::File;
 use crate::crio::render::{CrioFacts, REGISTRIES_D_FILE, Rendered, namespace_path, registries_d};
+use crate::files::File;
 
 /// One change of one file.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,0 +1,199 @@
+//! From objects of the API to the model, wherever the objects come from.
+//!
+//! [`cluster`] and [`namespaced`] make policies, [`configuration`] what the cluster's one
+//! configuration says. The operator calls them on what the API server has accepted, the reader of
+//! files ([`crate::load`]) on what stands in manifests; [`Keys`] is where they differ. Everything
+//! that is wrong is said at once, each thing with its field.
+
+mod config;
+mod keys;
+
+use std::fmt;
+
+use kube::ResourceExt;
+use policy::model::{self, AuthorityDraft, Policy, PolicyDraft, PolicyId, RequirementDraft};
+use policy::problem::{Problems, Reason};
+
+use crate::types::{
+    ClusterImageSignaturePolicy, IdentityType, ImageSignaturePolicy, Mode, OnUnsupported,
+    PolicySpec, SignedIdentity, UnnamedSignatures,
+};
+
+pub use config::{Configuration, configuration};
+pub use keys::{Holder, KeyReference, Keys, Place, Unavailable};
+pub(crate) use keys::{PRIVATE_KEY, has_private_key};
+
+/// One thing that is wrong with an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldProblem {
+    /// The field, such as `spec.authorities[0].key.data`.
+    pub field: String,
+    /// The stable word: it becomes the reason of a condition.
+    pub reason: Reason,
+    /// What is wrong, and how to mend it. Never any key material.
+    pub message: String,
+}
+
+impl fmt::Display for FieldProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.message)
+    }
+}
+
+/// Makes the policy of a `ClusterImageSignaturePolicy`. Its `nodeSelector` is no part of it.
+pub fn cluster(
+    object: &ClusterImageSignaturePolicy,
+    keys: &impl Keys,
+) -> Result<Policy, Vec<FieldProblem>> {
+    let id = PolicyId::Cluster {
+        name: object.name_any(),
+    };
+    let spec = &object.spec;
+    policy(id, &spec.policy, spec.on_unsupported, keys)
+}
+
+/// Makes the policy of an `ImageSignaturePolicy`. Whether the configuration permits it is another
+/// question: [`Configuration::permits`].
+pub fn namespaced(
+    object: &ImageSignaturePolicy,
+    keys: &impl Keys,
+) -> Result<Policy, Vec<FieldProblem>> {
+    let id = PolicyId::Namespaced {
+        namespace: object.namespace().unwrap_or_default(),
+        name: object.name_any(),
+    };
+    policy(id, &object.spec.policy, OnUnsupported::Ignore, keys)
+}
+
+/// Makes a policy of what both kinds share.
+pub fn policy(
+    id: PolicyId,
+    spec: &PolicySpec,
+    on_unsupported: OnUnsupported,
+    keys: &impl Keys,
+) -> Result<Policy, Vec<FieldProblem>> {
+    let mut report = Report::default();
+    let mut authorities = Vec::new();
+    // The field that each authority's keys come from, or nothing where that is reported already.
+    let mut sources: Vec<Option<String>> = Vec::new();
+    for (index, authority) in spec.authorities.iter().enumerate() {
+        let field = format!("spec.authorities[{index}]");
+        let key = keys::authority_keys(&mut report, keys, &id, authority, &field);
+        let (field, key) = key.map_or((None, String::new()), |(field, key)| (Some(field), key));
+        authorities.push(AuthorityDraft {
+            name: authority.name.clone(),
+            key,
+        });
+        sources.push(field);
+    }
+    let draft = PolicyDraft {
+        id,
+        scopes: spec.scopes.clone(),
+        exclude: spec.exclude.clone(),
+        on_unsupported: match on_unsupported {
+            OnUnsupported::Ignore => model::OnUnsupported::Ignore,
+            OnUnsupported::Reject => model::OnUnsupported::Reject,
+        },
+        requirement: RequirementDraft {
+            mode: match spec.mode {
+                Mode::Enforce => model::Mode::Enforce,
+                Mode::Audit => model::Mode::Audit,
+            },
+            threshold: u32::try_from(spec.threshold).unwrap_or_default(),
+            authorities,
+            signed_identity: signed_identity(&mut report, spec.signed_identity.as_ref()),
+        },
+    };
+    match Policy::try_from(draft) {
+        Ok(policy) => report.finish(policy),
+        Err(Problems(problems)) => {
+            for problem in problems {
+                let field = format!("spec.{}", problem.field);
+                if let Some(field) = key_field(field, &sources) {
+                    report.add(field, problem.reason, problem.message);
+                }
+            }
+            Err(report.0)
+        }
+    }
+}
+
+/// Turns `spec.authorities[i].key` into the field that the key stands in.
+fn key_field(field: String, sources: &[Option<String>]) -> Option<String> {
+    let index = field
+        .strip_prefix("spec.authorities[")
+        .and_then(|rest| rest.strip_suffix("].key"));
+    match index.and_then(|index| index.parse::<usize>().ok()) {
+        Some(index) => sources.get(index).cloned().flatten(),
+        None => Some(field),
+    }
+}
+
+fn signed_identity(
+    report: &mut Report,
+    spec: Option<&SignedIdentity>,
+) -> policy::identity::SignedIdentity {
+    use policy::identity::{SignedIdentity as Model, UnnamedSignatures as Unnamed};
+    let matching = |unnamed: Option<UnnamedSignatures>| Model::MatchRepository {
+        unnamed: match unnamed.unwrap_or_default() {
+            UnnamedSignatures::Accept => Unnamed::Accept,
+            UnnamedSignatures::Refuse => Unnamed::Refuse,
+        },
+    };
+    let Some(spec) = spec else {
+        return matching(None);
+    };
+    match (spec.kind, &spec.exact_repository, &spec.remap_identity) {
+        (IdentityType::MatchRepository, None, None) => matching(spec.unnamed_signatures),
+        (IdentityType::MatchRepoDigestOrExact, None, None) => Model::MatchRepoDigestOrExact,
+        (IdentityType::ExactRepository, Some(exact), None) => Model::ExactRepository {
+            repository: exact.repository.clone(),
+        },
+        (IdentityType::RemapIdentity, None, Some(remap)) => Model::RemapIdentity {
+            prefix: remap.prefix.clone(),
+            signed_prefix: remap.signed_prefix.clone(),
+        },
+        // The rules of the schema refuse this; where they did not run, nothing looser may follow.
+        (kind, exact, _) => {
+            let wants_exact = kind == IdentityType::ExactRepository;
+            let (field, kind) = if wants_exact == exact.is_some() {
+                ("remapIdentity", "RemapIdentity")
+            } else {
+                ("exactRepository", "ExactRepository")
+            };
+            let message =
+                format!("{field} goes with type {kind}, which needs it: set both or neither");
+            report.add(
+                format!("spec.signedIdentity.{field}"),
+                Reason::Invalid,
+                message,
+            );
+            matching(spec.unnamed_signatures)
+        }
+    }
+}
+
+/// Gathers problems, so that a user sees all of them at once.
+#[derive(Default)]
+struct Report(Vec<FieldProblem>);
+
+impl Report {
+    fn add(&mut self, field: impl Into<String>, reason: Reason, message: impl fmt::Display) {
+        self.0.push(FieldProblem {
+            field: field.into(),
+            reason,
+            message: message.to_string(),
+        });
+    }
+
+    fn finish<T>(self, value: T) -> Result<T, Vec<FieldProblem>> {
+        if self.0.is_empty() {
+            Ok(value)
+        } else {
+            Err(self.0)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

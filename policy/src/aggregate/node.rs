@@ -1,0 +1,136 @@
+//! One node, as one policy sees it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::conditions::Truth;
+use super::{Counts, Finding, MAX_MESSAGE};
+use crate::digest::Digest;
+
+/// What is known of a node, as far as one policy is concerned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Whether the policy selects it. Others count for nothing.
+    pub selected: bool,
+    /// Whether the cluster hears of it.
+    pub reachable: bool,
+    /// Whether it joined so recently that waiting for it would only make conditions flap.
+    pub joining: bool,
+    /// Its runtime as people call it, such as `cri-o 1.34.1`; empty while unknown.
+    pub runtime: &'a str,
+    /// Why its runtime cannot express the policy, if so.
+    pub unsupported: Option<&'a Finding>,
+    /// The digest of this policy in the bundle that the node runs.
+    pub applied: Option<&'a Digest>,
+    /// What its agent says; nothing before it first reported.
+    pub report: Option<&'a Report>,
+}
+
+/// The conditions of a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// `Applied`: whether the bundle that it was given is on the node.
+    pub applied: Truth,
+    /// The reason and message of `Applied`.
+    pub applied_finding: Finding,
+    /// `Enforcing`: whether pulls were proven to obey.
+    pub enforcing: Truth,
+    /// The reason and message of `Enforcing`.
+    pub enforcing_finding: Finding,
+    /// `Ready`.
+    pub ready: Truth,
+}
+
+/// Reasons of `Applied` that mean "not yet" and no failure.
+const ON_ITS_WAY: [&str; 1] = ["Pending"];
+
+/// How far a selected node is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Class<'a> {
+    /// Its runtime cannot express the policy.
+    Unsupported(&'a Finding),
+    /// It has not been heard of for too long.
+    Unreachable,
+    /// It could not apply the policy, or does not enforce what it applied.
+    Failed(&'a Finding),
+    /// It runs the form in force and is ready.
+    Updated,
+    /// It has yet to report so.
+    Pending,
+}
+
+impl<'a> Node<'a> {
+    /// The one class of this node, for the form in force.
+    #[must_use]
+    pub fn class(&self, in_force: Option<&Digest>) -> Class<'a> {
+        if let Some(finding) = self.unsupported {
+            return Class::Unsupported(finding);
+        }
+        if !self.reachable {
+            return Class::Unreachable;
+        }
+        let Some(report) = self.report else {
+            return Class::Pending;
+        };
+        let on_its_way = ON_ITS_WAY.contains(&report.applied_finding.reason.as_str());
+        if report.applied == Truth::False && !on_its_way {
+            return Class::Failed(&report.applied_finding);
+        }
+        if report.enforcing == Truth::False {
+            return Class::Failed(&report.enforcing_finding);
+        }
+        let runs_it = in_force.is_some() && self.applied == in_force;
+        if runs_it && report.ready == Truth::True {
+            Class::Updated
+        } else {
+            Class::Pending
+        }
+    }
+}
+
+/// What the nodes add up to.
+#[derive(Default)]
+pub(super) struct Tally {
+    pub(super) counts: Counts,
+    /// By node.
+    pub(super) failing: BTreeMap<String, Finding>,
+    /// Nodes that are waited for.
+    pub(super) pending: BTreeSet<String>,
+    /// What runtimes cannot express, with the runtimes and how many nodes have them.
+    pub(super) unsupported: BTreeMap<Finding, BTreeMap<String, usize>>,
+}
+
+pub(super) fn tally<'a>(
+    in_force: Option<&Digest>,
+    nodes: impl IntoIterator<Item = Node<'a>>,
+) -> Tally {
+    let mut tally = Tally::default();
+    for node in nodes.into_iter().filter(|node| node.selected) {
+        let counts = &mut tally.counts;
+        counts.selected += 1;
+        match node.class(in_force) {
+            Class::Unsupported(finding) => {
+                counts.unsupported += 1;
+                let runtimes = tally.unsupported.entry(finding.clone()).or_default();
+                *runtimes.entry(node.runtime.to_owned()).or_default() += 1;
+            }
+            Class::Unreachable => counts.unreachable += 1,
+            Class::Failed(finding) => {
+                counts.failed += 1;
+                let finding = Finding {
+                    reason: finding.reason.clone(),
+                    message: finding.message.chars().take(MAX_MESSAGE).collect(),
+                };
+                tally.failing.insert(node.name.to_owned(), finding);
+            }
+            Class::Updated => counts.updated += 1,
+            Class::Pending if node.joining => {}
+            Class::Pending => {
+                counts.pending += 1;
+                tally.pending.insert(node.name.to_owned());
+            }
+        }
+    }
+    tally
+}
