@@ -20,7 +20,7 @@ pub enum Reason {
     NotAllowed,
     /// There is no signature at all.
     NoSignature,
-    /// There are signatures, none of them by an authority of the policy.
+    /// There are signatures, but not by as many authorities of the policy as it wants.
     NoMatchingSignature,
     /// Signed by an authority, but for another digest.
     WrongDigest,
@@ -261,6 +261,14 @@ mod tests {
         assert_eq!(bounded("abcdef", 6), "abcdef");
         assert_eq!(bounded("abcdefg", 6), "abc...");
         assert_eq!(bounded(&"\n".repeat(3), 8), "\\u{a}...");
+    }
+
+    #[test]
+    fn all_leaves_none_out_before_the_last() {
+        for (index, &reason) in Reason::ALL.iter().enumerate() {
+            assert_eq!(reason as usize, index, "{reason}");
+        }
+        assert_eq!(Reason::ALL.last(), Some(&Reason::Internal));
     }
 
     #[test]

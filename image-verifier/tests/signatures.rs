@@ -290,7 +290,59 @@ async fn a_threshold_wants_distinct_signers() {
         } else {
             assert_refused(&answer, Reason::NoMatchingSignature, "2 of `a`");
             assert!(answer.line.contains("has 1"), "{}", answer.line);
+            let advice = "Another of these authorities has to sign too";
+            assert!(answer.line.contains(advice), "{}", answer.line);
         }
+    }
+}
+
+#[tokio::test]
+async fn one_authority_with_two_keys_is_one_signer() {
+    let (first, second, b) = (Signer::new(), Signer::new(), Signer::new());
+    let mut both = draft(&[("a", &first), ("b", &b)]);
+    both.requirement.authorities[0].key += &second.pem();
+    both.requirement.threshold = 2;
+    for (signed_by, passes) in [
+        ([&first, &second], false),
+        ([&second, &first], false),
+        // Either key counts, once.
+        ([&first, &b], true),
+        ([&second, &b], true),
+    ] {
+        let (answer, _) = Pull::by([both.clone()])
+            .run(|content, name| {
+                let layers = signed_by.map(|signer| signer.layer(content, &digest(), name));
+                attach(content, &digest(), &layers);
+            })
+            .await;
+        if passes {
+            assert_allowed(&answer);
+        } else {
+            assert_refused(&answer, Reason::NoMatchingSignature, "`a` (2 keys)");
+            assert!(answer.line.contains("has 1"), "{}", answer.line);
+        }
+    }
+}
+
+#[tokio::test]
+async fn advice_speaks_of_that_key_only_where_there_is_one() {
+    let signers = [Signer::new(), Signer::new(), Signer::new()];
+    let [a, b, other] = &signers;
+    let one_of_two = draft(&[("a", a), ("b", b)]);
+    let mut two_of_two = one_of_two.clone();
+    two_of_two.requirement.threshold = 2;
+    for (draft, advice) in [
+        (draft(&[("a", a)]), "Sign with that key, or"),
+        (one_of_two, "Sign with a key of the policy, or"),
+        (two_of_two, "Sign with a key of the policy, or"),
+    ] {
+        let (answer, _) = Pull::by([draft])
+            .run(|content, name| {
+                let layer = other.layer(content, &digest(), name);
+                attach(content, &digest(), &[layer]);
+            })
+            .await;
+        assert_refused(&answer, Reason::NoMatchingSignature, advice);
     }
 }
 

@@ -27,6 +27,9 @@ use crate::registry::{Referrers, Registry, RegistryError};
 
 /// How many requests run at once.
 const PARALLEL: usize = 8;
+/// The most bundles of one referrer; cosign writes one. Otherwise a single referrer with many could
+/// use up the cap before the good one is reached.
+const BUNDLES_PER_REFERRER: usize = 2;
 /// The artifact type of signatures in the Notary Project's format.
 const NOTATION: &str = "application/vnd.cncf.notary.signature";
 
@@ -38,7 +41,8 @@ pub struct Discovery<'a> {
     ready: VecDeque<Found>,
     seen: BTreeSet<Digest>,
     referrers_left: u32,
-    layers_left: u32,
+    attachments_left: u32,
+    bundles_left: u32,
 }
 
 /// One thing to fetch.
@@ -82,7 +86,8 @@ impl<'a> Discovery<'a> {
             ready: VecDeque::new(),
             seen: BTreeSet::new(),
             referrers_left: limits.max_signatures,
-            layers_left: limits.max_signatures,
+            attachments_left: limits.max_signatures,
+            bundles_left: limits.max_signatures,
         }
     }
 
@@ -161,8 +166,13 @@ impl<'a> Discovery<'a> {
                     continue;
                 }
             };
+            // Caps of their own: many of one kind must not crowd out the other.
+            let left = match kind {
+                Kind::SimpleSigning { .. } => &mut self.attachments_left,
+                Kind::Bundle => &mut self.bundles_left,
+            };
             match layer.digest() {
-                Ok(_) if self.layers_left == 0 => {
+                Ok(_) if *left == 0 => {
                     self.find(
                         Reason::LimitExceeded,
                         "there are more signatures than are tried",
@@ -170,7 +180,7 @@ impl<'a> Discovery<'a> {
                     break;
                 }
                 Ok(digest) => {
-                    self.layers_left -= 1;
+                    *left -= 1;
                     // What is nearest to a verdict goes first.
                     self.waiting.push_front(Job::Layer(digest, kind, origin));
                 }
@@ -231,7 +241,7 @@ async fn run(registry: &Registry, job: Job) -> Step {
         Job::Referrer(digest) => {
             let origin = format!("referrer {}", short(&digest));
             match registry.manifest(&digest).await {
-                Ok(manifest) => Step::layers(manifest, &origin),
+                Ok(manifest) => Step::layers(manifest, &origin).with_few_bundles(&origin),
                 Err(error) => Step::failed(&error, &origin),
             }
         }
@@ -265,6 +275,23 @@ impl Step {
             RegistryError::NotFound => Self::default(),
             error => Self::failed(error, what),
         }
+    }
+
+    /// Without the bundles that one referrer has too many of.
+    fn with_few_bundles(mut self, origin: &str) -> Self {
+        let mut bundles = 0;
+        let before = self.layers.len();
+        self.layers.retain(|(layer, _)| {
+            let is_bundle = layer.media_type.starts_with(layer::BUNDLE_PREFIX);
+            bundles += usize::from(is_bundle);
+            !is_bundle || bundles <= BUNDLES_PER_REFERRER
+        });
+        if self.layers.len() < before {
+            let message = format!("{origin} has more than {BUNDLES_PER_REFERRER} bundles");
+            let finding = Finding::new(Reason::LimitExceeded, message);
+            self.found.push(Found::Finding(finding));
+        }
+        self
     }
 
     /// Newest first: cosign appends.

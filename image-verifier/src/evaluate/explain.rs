@@ -40,7 +40,7 @@ pub(super) fn refusal(state: &PolicyState<'_>, candidates: usize, findings: &[Fi
         0 | 1 => String::new(),
         count => format!(" (the closest of {count} signatures)"),
     };
-    let advice = advice(reason, authorities);
+    let advice = advice(reason, state);
     let id = state.id;
     Refusal::new(
         reason,
@@ -63,17 +63,10 @@ fn short(key: &PublicKey) -> String {
 }
 
 /// What to do about it.
-fn advice(reason: Reason, authorities: &[Authority]) -> &'static str {
-    let ed25519 = authorities
-        .iter()
-        .flat_map(Authority::keys)
-        .any(|key| key.kind() == KeyKind::Ed25519);
+fn advice(reason: Reason, state: &PolicyState<'_>) -> &'static str {
     match reason {
         Reason::NoSignature => "Sign the image by digest, and push the signature beside it",
-        Reason::NoMatchingSignature if ed25519 => {
-            "Sign with that key; Ed25519ph, cosign's default for Ed25519 keys, is not supported"
-        }
-        Reason::NoMatchingSignature => "Sign with that key, or add the signer's key to the policy",
+        Reason::NoMatchingSignature => whose_key(state),
         Reason::WrongDigest => "Sign this very digest; for a multi-arch image, the index",
         Reason::WrongIdentity => "Sign it under this name, or change the policy's signedIdentity",
         Reason::MalformedSignature | Reason::UnsupportedFormat => {
@@ -86,5 +79,34 @@ fn advice(reason: Reason, authorities: &[Authority]) -> &'static str {
         }
         Reason::RegistryError | Reason::TimedOut => "The pull will be tried again",
         _ => "See the verifier's documentation",
+    }
+}
+
+/// Whose signature is missing: "that key" is said only where the message names one.
+fn whose_key(state: &PolicyState<'_>) -> &'static str {
+    let authorities = state.requirement.authorities();
+    let missing = authorities
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| !state.signed.contains_key(index));
+    let ed25519 = missing
+        .flat_map(|(_, authority)| authority.keys())
+        .any(|key| key.kind() == KeyKind::Ed25519);
+    let one_key = matches!(authorities, [authority] if authority.keys().len() == 1);
+    match (state.signed.is_empty(), one_key, ed25519) {
+        (false, _, false) => "Another of these authorities has to sign too",
+        (false, _, true) => {
+            "Another of these authorities has to sign too; Ed25519ph, cosign's default for Ed25519 keys, is not supported"
+        }
+        (true, true, false) => "Sign with that key, or add the signer's key to the policy",
+        (true, true, true) => {
+            "Sign with that key; Ed25519ph, cosign's default for Ed25519 keys, is not supported"
+        }
+        (true, false, false) => {
+            "Sign with a key of the policy, or add the signer's key to the policy"
+        }
+        (true, false, true) => {
+            "Sign with a key of the policy; Ed25519ph, cosign's default for Ed25519 keys, is not supported"
+        }
     }
 }

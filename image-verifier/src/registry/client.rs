@@ -18,10 +18,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Never through a proxy: it would reach the proxy's own machine.
 const NEVER_PROXIED: &str = "localhost,127.0.0.0/8,::1";
 
-/// Makes the client. Proxies come from `environment` alone.
-pub(super) fn build(environment: &Environment) -> Result<Client, RegistryError> {
+/// Makes the client. Proxies come from `environment` alone, authorities from `bundles` alone.
+pub(super) fn build(
+    environment: &Environment,
+    bundles: tls::Bundles,
+) -> Result<Client, RegistryError> {
     let internal = |cause: String| RegistryError::Internal { cause };
-    let tls = tls::config().map_err(|error| internal(format!("TLS: {error}")))?;
+    let tls = tls::config(bundles).map_err(|error| internal(format!("TLS: {error}")))?;
     let mut builder = Client::builder()
         .no_proxy()
         .dns_resolver(NodeResolver::default())
@@ -31,7 +34,7 @@ pub(super) fn build(environment: &Environment) -> Result<Client, RegistryError> 
         .connect_timeout(CONNECT_TIMEOUT)
         .user_agent(concat!("nodeseal-verifier/", env!("CARGO_PKG_VERSION")));
     let direct = match &environment.no_proxy {
-        Some(list) => format!("{list},{NEVER_PROXIED}"),
+        Some(list) => format!("{},{NEVER_PROXIED}", as_go_reads(list)),
         None => NEVER_PROXIED.to_owned(),
     };
     let proxy = |made: reqwest::Result<Proxy>| {
@@ -48,6 +51,25 @@ pub(super) fn build(environment: &Environment) -> Result<Client, RegistryError> 
         builder = builder.proxy(proxy(Proxy::http(address))?);
     }
     Ok(builder.build()?)
+}
+
+/// A `NO_PROXY` list in the words that the client's matcher knows, so that the verifier goes the way
+/// containerd goes: Go also reads `*.domain`, and `host:port`, which becomes the host as a whole.
+fn as_go_reads(list: &str) -> String {
+    let entry = |entry: &str| {
+        let entry = entry.trim();
+        let entry = entry
+            .strip_prefix("*.")
+            .map_or(entry.to_owned(), |domain| format!(".{domain}"));
+        match entry.rsplit_once(':') {
+            // One colon alone: an IPv6 address has several.
+            Some((host, port)) if !host.contains(':') && port.parse::<u16>().is_ok() => {
+                host.to_owned()
+            }
+            _ => entry,
+        }
+    };
+    list.split(',').map(entry).collect::<Vec<_>>().join(",")
 }
 
 /// Follows a few redirects, to `https` or from plain HTTP on this machine to the same.
@@ -85,7 +107,22 @@ mod tests {
             ];
             let own = |(name, value): (&str, &str)| (name.into(), value.into());
             let environment = Environment::from_variables(environment.map(own));
-            assert!(build(&environment).is_ok(), "{address}");
+            assert!(build(&environment, tls::HOST_BUNDLES).is_ok(), "{address}");
+        }
+    }
+
+    #[test]
+    fn exceptions_are_read_as_containerd_reads_them() {
+        for (written, read) in [
+            ("registry.corp:5000", "registry.corp"),
+            ("*.corp.example, b", ".corp.example,b"),
+            (
+                "10.0.0.0/8,.corp,::1,fd00::/8",
+                "10.0.0.0/8,.corp,::1,fd00::/8",
+            ),
+            ("*", "*"),
+        ] {
+            assert_eq!(as_go_reads(written), read);
         }
     }
 
@@ -95,7 +132,9 @@ mod tests {
             https_proxy: Some("http://user:hunter2@[".into()),
             ..Environment::default()
         };
-        let error = build(&environment).unwrap_err().to_string();
+        let error = build(&environment, tls::HOST_BUNDLES)
+            .unwrap_err()
+            .to_string();
         assert!(!error.contains("hunter2"), "{error}");
     }
 }

@@ -69,7 +69,7 @@ impl Registry {
         limits: &Limits,
     ) -> Result<Self, RegistryError> {
         Ok(Self {
-            client: client::build(environment)?,
+            client: client::build(environment, tls::HOST_BUNDLES)?,
             endpoint: Endpoint::of(image.host()),
             path: image.path().to_owned(),
             object_limit: limits.max_object_bytes,
@@ -137,7 +137,7 @@ impl Registry {
             let media_type = content_type(&response);
             let index: Index = manifest::parse(media_type.as_deref(), &self.body(response).await?)?;
             manifests.extend(index.into_manifests());
-            match next.transpose()? {
+            match next? {
                 Some(next) => url = next,
                 None => {
                     return Ok(Referrers::Listed {
@@ -258,18 +258,28 @@ fn content_type(response: &Response) -> Option<String> {
     Some(essence.trim().to_ascii_lowercase())
 }
 
-/// The next page of a list (RFC 8288). It must be at the same place as this one.
-fn next_page(response: &Response) -> Option<Result<Url, RegistryError>> {
-    let link = response.headers().get(LINK)?.to_str().ok()?;
-    let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
-    if !parameters.contains("rel=\"next\"") && !parameters.contains("rel=next") {
-        return None;
+/// The next page of a list (RFC 8288). It must be at the same place as this one. A header that is
+/// not understood is an error: taken as "no more", it would hide what is on the next page.
+fn next_page(response: &Response) -> Result<Option<Url>, RegistryError> {
+    let bad =
+        || RegistryError::malformed("the list says in a way that is not understood what follows");
+    for header in response.headers().get_all(LINK) {
+        let mut rest = header.to_str().map_err(|_| bad())?.trim();
+        while !rest.is_empty() {
+            let (target, after) = rest
+                .strip_prefix('<')
+                .and_then(|rest| rest.split_once('>'))
+                .ok_or_else(bad)?;
+            let (parameters, next) = after.split_once(',').unwrap_or((after, ""));
+            if parameters.contains("rel=\"next\"") || parameters.contains("rel=next") {
+                let next = response.url().join(target).ok();
+                let next = next.filter(|next| next.origin() == response.url().origin());
+                return next.map(Some).ok_or_else(|| {
+                    RegistryError::malformed("the next page of the list is at another place")
+                });
+            }
+            rest = next.trim();
+        }
     }
-    let bad = || RegistryError::malformed("the next page of the list is at another place");
-    let next = response
-        .url()
-        .join(target)
-        .ok()
-        .filter(|next| next.origin() == response.url().origin());
-    Some(next.ok_or_else(bad))
+    Ok(None)
 }

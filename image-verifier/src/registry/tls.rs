@@ -3,6 +3,9 @@
 //! Parsing the roots of a usual host costs milliseconds, and a registry on loopback or an image that
 //! no policy covers needs none. The paths are fixed: the environment has no say in who is trusted.
 
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::sync::{Arc, OnceLock};
 
@@ -13,8 +16,11 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
-/// Where distributions keep their bundle of roots; the first that is there counts.
-const BUNDLES: [&str; 6] = [
+/// Where CA bundles are looked for; the first that is there counts.
+pub(super) type Bundles = &'static [&'static str];
+
+/// Where distributions keep their bundle of roots.
+pub(super) const HOST_BUNDLES: Bundles = &[
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -24,12 +30,9 @@ const BUNDLES: [&str; 6] = [
 ];
 
 /// The configuration of the one client: TLS 1.2 and 1.3, HTTP/2 before HTTP/1.1.
-pub(super) fn config() -> Result<ClientConfig, Error> {
+pub(super) fn config(bundles: Bundles) -> Result<ClientConfig, Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let verifier = HostRoots {
-        provider: Arc::clone(&provider),
-        verifier: OnceLock::new(),
-    };
+    let verifier = HostRoots::new(bundles, Arc::clone(&provider));
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         // "Dangerous" is any verifier but the default one. This one only delays making it.
@@ -43,15 +46,24 @@ pub(super) fn config() -> Result<ClientConfig, Error> {
 /// rustls' own verifier over the host's roots, made at the first certificate.
 #[derive(Debug)]
 struct HostRoots {
+    bundles: Bundles,
     provider: Arc<CryptoProvider>,
     verifier: OnceLock<Result<Arc<WebPkiServerVerifier>, Error>>,
 }
 
 impl HostRoots {
+    fn new(bundles: Bundles, provider: Arc<CryptoProvider>) -> Self {
+        Self {
+            bundles,
+            provider,
+            verifier: OnceLock::new(),
+        }
+    }
+
     fn verifier(&self) -> Result<&WebPkiServerVerifier, Error> {
         let made = self.verifier.get_or_init(|| {
             let roots =
-                Arc::new(roots(&BUNDLES).map_err(|error| Error::General(error.to_string()))?);
+                Arc::new(roots(self.bundles).map_err(|error| Error::General(error.to_string()))?);
             WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&self.provider))
                 .build()
                 .map_err(|error| Error::General(format!("the host's CA bundle: {error}")))
@@ -124,24 +136,5 @@ impl ServerCertVerifier for HostRoots {
         self.provider
             .signature_verification_algorithms
             .supported_schemes()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_host_without_roots_trusts_nobody_and_says_where_it_looked() {
-        let error = roots(&["/nonexistent/ca.pem"]).unwrap_err();
-        assert!(error.to_string().contains("/nonexistent/ca.pem"), "{error}");
-        let error = roots(&["/dev/null"]).unwrap_err();
-        assert!(error.to_string().contains("no CA certificate"), "{error}");
-    }
-
-    #[test]
-    fn making_the_configuration_reads_no_roots() {
-        let config = config().unwrap();
-        assert_eq!(config.alpn_protocols[0], b"h2");
     }
 }

@@ -83,9 +83,20 @@ pub fn attach(content: &mut Content, digest: &Digest, layers: &[Value]) {
 
 /// Puts a referrer with one layer into `content` and returns its descriptor.
 pub fn referrer(content: &mut Content, media_type: &str, layer: &[u8]) -> Value {
+    crowded_referrer(content, media_type, layer, 1)
+}
+
+/// A referrer that lists one layer many times.
+pub fn crowded_referrer(
+    content: &mut Content,
+    media_type: &str,
+    layer: &[u8],
+    times: usize,
+) -> Value {
     let blob = content.blob(layer);
+    let layer = json!({"mediaType": media_type, "digest": blob, "size": layer.len()});
     let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "artifactType": media_type,
-        "layers": [{"mediaType": media_type, "digest": blob, "size": layer.len()}]});
+        "layers": vec![layer; times]});
     let digest = content.manifest(&manifest);
     json!({"mediaType": MANIFEST, "digest": digest, "size": 1, "artifactType": media_type})
 }
