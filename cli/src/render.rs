@@ -1,13 +1,20 @@
 //! `nodeseal render`.
 
-use std::io::{self, Write};
+mod write;
+
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
+use clap::error::ErrorKind;
 use crds::{Problem, files, load};
 use policy::bundle::Bundle;
-use policy::containerd::{self, ConfigVersion, ContainerdFacts, Diagnostic, File, FileSet};
+use policy::containerd::{self, ConfigVersion, ContainerdFacts};
+use policy::crio::document::{PolicyJson, Rule, Rules, StrictMap};
+use policy::crio::mirrors::{self, Registry};
+use policy::crio::render::{self as crio, CrioFacts};
 use policy::digest::Digest;
+use policy::files::{Diagnostic, File, FileSet};
 use policy::flatten::{NodeFacts, flatten};
 use policy::paths;
 use policy::version::Version;
@@ -27,6 +34,13 @@ pub(crate) struct Args {
     /// The runtime's version; the newest one where it is left out.
     #[arg(long, value_name = "VERSION")]
     runtime_version: Option<Version>,
+    /// The node's own policy.json, which the files for CRI-O build on; that of CRI-O's packages,
+    /// which accepts everything, where it is left out.
+    #[arg(long, value_name = "FILE")]
+    base_policy: Option<PathBuf>,
+    /// The node's registries.conf, whose mirrors CRI-O looks signatures up at.
+    #[arg(long, value_name = "FILE")]
+    registries_conf: Option<PathBuf>,
     /// The folder to write below; the files stand there at their paths on the node.
     #[arg(long, value_name = "DIR")]
     out_dir: PathBuf,
@@ -36,6 +50,9 @@ pub(crate) struct Args {
 enum Runtime {
     /// containerd 2.1 or later with the image verifier.
     Containerd,
+    /// CRI-O 1.25 or later.
+    #[value(name = "cri-o")]
+    CriO,
 }
 
 #[derive(Serialize)]
@@ -56,14 +73,23 @@ struct Written<'a> {
 
 /// Runs the command. Invalid policies are left out and reported; the rest is still written.
 pub(crate) fn run(args: &Args, format: Format) -> Answer {
+    let node = match own_files(args) {
+        Ok(node) => node,
+        Err((answer, message)) => {
+            output::warn_line(format_args!("error: {message}"));
+            return answer;
+        }
+    };
     let loaded = load::load_read(&files::read(&args.filename));
     let settings = loaded.settings.clone().unwrap_or_default();
     let policies = loaded.policies.iter().map(|loaded| loaded.policy.clone());
     let bundle = Bundle::new(settings, policies);
-    let Runtime::Containerd = args.runtime;
-    let (files, diagnostics) = containerd_files(&bundle, args.runtime_version);
+    let (files, diagnostics) = match args.runtime {
+        Runtime::Containerd => containerd_files(&bundle, args.runtime_version),
+        Runtime::CriO => crio_files(&bundle, args.runtime_version, node),
+    };
 
-    if let Err(error) = write_files(&args.out_dir, &files) {
+    if let Err(error) = write::files(&args.out_dir, &files) {
         output::print_problems(&loaded.problems);
         output::warn_line(format_args!("error: {error}"));
         return Answer::Unknown;
@@ -137,6 +163,79 @@ fn containerd_files(bundle: &Bundle, version: Option<Version>) -> (FileSet, Vec<
     (files, containerd::diagnostics(bundle, version))
 }
 
+/// As [`containerd_files`]; the locations that other files configure are facts of the node as well.
+fn crio_files(
+    bundle: &Bundle,
+    version: Option<Version>,
+    node: OwnFiles,
+) -> (FileSet, Vec<Diagnostic>) {
+    let facts = CrioFacts {
+        version: version.unwrap_or(crio::NEWEST),
+        policy_path: paths::CRIO_POLICY.to_owned(),
+        namespace_dir: paths::CRIO_NAMESPACES.to_owned(),
+        base: node.base,
+        taken_locations: BTreeSet::new(),
+    };
+    let rendered =
+        crio::render(bundle, &NodeFacts::default(), &facts).with_mirrors(&node.registries, &facts);
+    (rendered.files(&facts), rendered.diagnostics)
+}
+
+/// What a CRI-O node has of its own.
+struct OwnFiles {
+    base: PolicyJson,
+    registries: Vec<Registry>,
+}
+
+/// The node's own files, or what to answer instead.
+fn own_files(args: &Args) -> Result<OwnFiles, (Answer, String)> {
+    let given = args.base_policy.is_some() || args.registries_conf.is_some();
+    if args.runtime != Runtime::CriO && given {
+        usage("--base-policy and --registries-conf go with --runtime cri-o\n");
+    }
+    let base = match &args.base_policy {
+        Some(path) => PolicyJson::parse(&read(path)?).map_err(|error| refused(path, &error))?,
+        None => accept_everything(),
+    };
+    let registries = match &args.registries_conf {
+        Some(path) => {
+            let bytes = read(path)?;
+            let text = String::from_utf8(bytes).map_err(|error| refused(path, &error))?;
+            mirrors::parse(&text).map_err(|error| refused(path, &error))?
+        }
+        None => Vec::new(),
+    };
+    Ok(OwnFiles { base, registries })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, (Answer, String)> {
+    std::fs::read(path).map_err(|error| {
+        let message = format!("cannot read {}: {error}", path.display());
+        (Answer::Unknown, message)
+    })
+}
+
+fn refused(path: &Path, error: &dyn std::fmt::Display) -> (Answer, String) {
+    let message = format!(
+        "{}: CRI-O would not accept this file: {error}",
+        path.display()
+    );
+    (Answer::No, message)
+}
+
+/// What CRI-O's packages install.
+fn accept_everything() -> PolicyJson {
+    PolicyJson {
+        default: Rules::one(Rule::InsecureAcceptAnything {}),
+        transports: StrictMap::default(),
+    }
+}
+
+/// Ends the program as the argument parser does.
+fn usage(message: &str) -> ! {
+    clap::Error::raw(ErrorKind::ArgumentConflict, message).exit()
+}
+
 fn written<'a>(path: &'a str, file: &File) -> Written<'a> {
     Written {
         path,
@@ -144,40 +243,4 @@ fn written<'a>(path: &'a str, file: &File) -> Written<'a> {
         bytes: file.bytes.len(),
         digest: Digest::of(&file.bytes),
     }
-}
-
-/// Writes each file whole or not at all, and removes what an earlier run wrote and this one does
-/// not.
-fn write_files(dir: &Path, files: &FileSet) -> Result<(), String> {
-    for stale in [paths::VERIFIER_POLICY, paths::CONTAINERD_DROP_IN] {
-        if !files.contains_key(stale) {
-            let path = dir.join(stale);
-            match std::fs::remove_file(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(format!("cannot remove {}: {error}", path.display()));
-                }
-                _ => {}
-            }
-        }
-    }
-    for (path, file) in files {
-        let path = dir.join(path);
-        write_file(&path, file)
-            .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
-    }
-    Ok(())
-}
-
-fn write_file(path: &Path, file: &File) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-
-    let parent = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(parent)?;
-    let mut temporary = tempfile::NamedTempFile::new_in(parent)?;
-    temporary.write_all(&file.bytes)?;
-    temporary
-        .as_file()
-        .set_permissions(std::fs::Permissions::from_mode(file.mode))?;
-    temporary.persist(path)?;
-    Ok(())
 }
