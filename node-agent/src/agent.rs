@@ -13,37 +13,41 @@ mod inputs;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use crds::bundle::object_name;
 use jiff::Timestamp;
-use policy::digest::Digest;
-use policy::paths::{CONTAINERD_DROP_IN, VERIFIER_POLICY};
 
-use crate::apply::Contents;
+use crate::cluster::Order;
 use crate::error::{CycleError, StartError};
-use crate::facts::Folder;
+use crate::journal::Step;
 use crate::lock::Lock;
-use crate::merge;
-use crate::plan::{self, Desired, Note, Plan, STATE_MODE, Wanted};
+use crate::plan::{self, Desired, Note, Plan, STATE_MODE, Target};
 use crate::recover::{self, Recovery};
 use crate::root::{Attributes, Root};
+use crate::runtime::{Node, Runtime};
 use crate::state::{Record, State};
 use crate::status::{FileStatus, Kept, Report, Status};
 use crate::transaction::READ_LIMIT;
-use crate::{apply, check, layout, observe, verifier};
+use crate::{apply, backup, layout, merge, observe};
+
+/// Where policies come from.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// A folder on the agent's own file system.
+    Folder(PathBuf),
+    /// The cluster, by way of [`Agent::take`].
+    Cluster,
+}
 
 /// What the agent works with.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The folder of policies, on the agent's own file system.
-    pub policy_dir: PathBuf,
+    /// Where the policies come from.
+    pub source: Source,
     /// The root of the node's file system.
     pub root: PathBuf,
-    /// The verifier's binary, on the agent's own file system.
-    pub verifier: PathBuf,
-    /// containerd's configuration, relative to the root.
-    pub containerd_config: String,
-    /// Where the verifier goes.
-    pub folder: Folder,
-    /// Sandbox images besides the one that containerd's configuration names.
+    /// The container runtime.
+    pub runtime: Runtime,
+    /// Sandbox images besides the one that the runtime's configuration names.
     pub sandbox_images: Vec<String>,
 }
 
@@ -57,6 +61,8 @@ pub struct Agent {
     stored: Option<Status>,
     /// Leftovers may be there: at the start, and after a failure.
     untidy: bool,
+    /// What the cluster asks for.
+    order: Order,
 }
 
 /// How a look went.
@@ -66,6 +72,8 @@ pub struct Look {
     pub status: Status,
     /// It is not what the last look said.
     pub is_news: bool,
+    /// The generation of the cluster's object that it is about.
+    pub generation: Option<i64>,
 }
 
 impl Agent {
@@ -86,6 +94,7 @@ impl Agent {
             _lock: lock,
             stored,
             untidy: true,
+            order: Order::default(),
         })
     }
 
@@ -101,13 +110,32 @@ impl Agent {
         &self.root
     }
 
+    /// Takes what the cluster asks for; the next look acts on it.
+    pub fn take(&mut self, order: Order) {
+        self.order = order;
+    }
+
+    /// The name of the bundle on disk, if there is one that can be read.
+    #[must_use]
+    pub fn stored_bundle(&self) -> Option<String> {
+        let ledger = self.ledger().ok()?.ok()??;
+        Some(object_name(&ledger.bundle.digest()))
+    }
+
     /// One look. `now` is for the status alone.
     pub fn look(&mut self, now: Timestamp) -> Look {
         let mut report = Report::default();
+        let mut trouble = self.order.trouble.clone();
         if let Err(error) = self.bring_there(&mut report) {
             self.untidy = true;
             report.failure = Some((error.failure(), error.to_string()));
+            if !matches!(error, CycleError::NothingYet { .. }) {
+                trouble = None;
+            }
         }
+        // The node is as what is in force asks, and that is not what the cluster asks for.
+        report.failure = trouble.or(report.failure);
+        report.warnings.extend(self.order.warning.clone());
         let status = Status::new(report, self.stored.as_ref(), now);
         let is_news = self.stored.as_ref() != Some(&status);
         if is_news {
@@ -122,86 +150,88 @@ impl Agent {
             }
             self.stored = Some(status.clone());
         }
-        Look { status, is_news }
+        Look {
+            status,
+            is_news,
+            generation: self.order.generation,
+        }
     }
 
     fn bring_there(&mut self, report: &mut Report) -> Result<(), CycleError> {
-        let place = &self.options.folder.place;
+        report.runtime = self.options.runtime.about();
         let recovery = recover::recover(&self.root)?;
-        let (state, damaged) = self.state()?;
+        let (mut state, damaged) = self.state()?;
         let mut notes: Vec<String> = recovery.message().into_iter().chain(damaged).collect();
-        let mut paths: BTreeSet<String> = state.files.keys().cloned().collect();
-        paths.extend([VERIFIER_POLICY.to_owned(), CONTAINERD_DROP_IN.to_owned()]);
-        if self.untidy {
-            recover::tidy(&self.root, place, &paths)?;
-            self.untidy = false;
-        }
+        self.tidy(&state)?;
         files(&state, report);
 
         let (merged, problems) = self.merged(report)?;
         report.problems = problems;
         report.kept = merged.kept.iter().map(kept).collect();
-        report.diagnostics = policy::containerd::diagnostics(&merged.ledger.bundle, None);
         for id in &merged.never_valid {
             report
                 .warnings
                 .push(format!("{id} was never valid: it enforces nothing"));
         }
+        let node = Node {
+            root: &self.root,
+            state: &state,
+            sandbox_images: &self.options.sandbox_images,
+        };
+        let bundle = &merged.ledger.bundle;
+        let sets = self.options.runtime.render(node, bundle, report)?;
+        let ledger = merged.ledger.to_json()?;
+        let mut changed = !matches!(recovery, Recovery::Nothing);
+        for targets in sets {
+            let plan = self.bring_set(&state, targets, &ledger)?;
+            changed |= !plan.steps.is_empty();
+            notes.extend(plan.notes.iter().map(|note| self.describe(note)));
+            state = State::from_json(&plan.state)?;
+            // With the first set the bundle is in force, whatever becomes of the next.
+            report.applied = changed.then(|| notes.clone());
+            report.bundle = Some(bundle.digest());
+            report.policies = bundle.policies().count();
+            files(&state, report);
+        }
+        Ok(())
+    }
 
-        let facts = self.facts(report)?;
-        report.warnings.extend(facts.warnings.iter().cloned());
-        let flat = policy::flatten::flatten(&merged.ledger.bundle, &facts.node);
-        let digest = merged.ledger.bundle.digest();
-        let rendered = policy::containerd::render(&flat, &digest, &facts.containerd);
-        check::check(&rendered, &facts.containerd)?;
+    /// Leftovers of an agent that was cut off, or that failed.
+    fn tidy(&mut self, state: &State) -> Result<(), CycleError> {
+        if !std::mem::take(&mut self.untidy) {
+            return Ok(());
+        }
+        let runtime = &self.options.runtime;
+        let mut paths: BTreeSet<String> = state.files.keys().cloned().collect();
+        paths.extend(runtime.unrecorded(&self.root)?);
+        Ok(recover::tidy(&self.root, runtime.place(), &paths)?)
+    }
 
-        let wanted = rendered.iter().map(|(path, file)| {
-            let sha256 = Digest::of(&file.bytes);
-            (
-                path.clone(),
-                Wanted {
-                    sha256,
-                    mode: file.mode,
-                },
-            )
-        });
+    /// Brings one set of files to disk.
+    fn bring_set(
+        &self,
+        state: &State,
+        targets: Vec<Target>,
+        ledger: &[u8],
+    ) -> Result<Plan, CycleError> {
+        let place = self.options.runtime.place();
+        let mut paths: BTreeSet<String> = state.files.keys().cloned().collect();
+        paths.extend([layout::BUNDLE.to_owned(), layout::STATE.to_owned()]);
+        paths.extend(targets.iter().filter_map(Target::path).map(str::to_owned));
+        let current = observe::observe(&self.root, place, &paths, state)?;
         let desired = Desired {
-            place: place.clone(),
-            verifier: Digest::of(&verifier::read(&self.options.verifier)?),
-            files: wanted.collect(),
-            bundle: merged.ledger.to_json()?,
+            place: place.cloned(),
+            targets,
+            bundle: ledger.to_vec(),
             uid: self.root.uid(),
         };
-        paths.extend([layout::BUNDLE.to_owned(), layout::STATE.to_owned()]);
-        let current = observe::observe(&self.root, place, &paths)?;
-        let Plan {
-            steps,
-            state: record,
-            notes: found,
-        } = plan::plan(&current, &state, &desired)?;
-        let mut contents = Contents {
-            files: rendered
-                .into_iter()
-                .map(|(path, file)| (path, file.bytes))
-                .collect(),
-            verifier: self.options.verifier.clone(),
-        };
-        contents
-            .files
-            .insert(layout::BUNDLE.to_owned(), desired.bundle);
-        contents
-            .files
-            .insert(layout::STATE.to_owned(), record.clone());
-        apply::apply(&self.root, place, &steps, &contents)?;
-
-        notes.extend(found.iter().map(|note| self.describe(note)));
-        if !steps.is_empty() || !matches!(recovery, Recovery::Nothing) {
-            report.applied = Some(notes);
+        let plan = plan::plan(&current, state, &desired)?;
+        apply::apply(&self.root, place, &plan)?;
+        let keeps_a_copy = |step: &Step| step.before.as_ref().is_some_and(|before| before.lasting);
+        if plan.steps.iter().any(keeps_a_copy) {
+            backup::prune(&self.root, &State::from_json(&plan.state)?)?;
         }
-        report.bundle = Some(digest);
-        report.policies = merged.ledger.sources.len();
-        files(&State::from_json(&record)?, report);
-        Ok(())
+        Ok(plan)
     }
 
     fn describe(&self, note: &Note) -> String {
@@ -214,6 +244,12 @@ impl Agent {
             ),
             Note::Changed { path, copy } => format!(
                 "{} was changed by someone else and is put back; what it looked like is in {}",
+                show(path),
+                show(copy)
+            ),
+            Note::Lost { path, copy } => format!(
+                "what was at {} before nodeseal cannot be given back, so nodeseal's file stays: \
+                 its copy {} is lost or damaged",
                 show(path),
                 show(copy)
             ),

@@ -1,25 +1,12 @@
 //! Carries out a plan: copies, staged files, journal, renames; on any failure back to before.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-
-use policy::digest::Digest;
-
+use crate::backup;
 use crate::journal::{Backup, Change, Journal, Step};
 use crate::layout::{self, VerifierPlace};
-use crate::root::{Attributes, FileError, Root, split};
-use crate::transaction::{self, READ_LIMIT, StepError};
+use crate::plan::{Plan, Source};
+use crate::root::{Attributes, FileError, Root, split, temporary};
+use crate::transaction::{self, StepError};
 use crate::verifier::{self, VerifierError};
-
-/// Where the new content of each path comes from.
-#[derive(Debug)]
-pub struct Contents {
-    /// Bytes by path, for all but the verifier.
-    pub files: BTreeMap<String, Vec<u8>>,
-    /// The verifier's binary, on the agent's own file system. It is read when it is needed: an
-    /// agent at rest does not hold it in memory.
-    pub verifier: PathBuf,
-}
 
 /// Why a plan was not carried out. The node is as it was, unless the variant says otherwise.
 #[derive(Debug, thiserror::Error)]
@@ -53,22 +40,18 @@ pub enum ApplyError {
     },
 }
 
-/// Carries out `steps`.
-pub fn apply(
-    root: &Root,
-    place: &VerifierPlace,
-    steps: &[Step],
-    contents: &Contents,
-) -> Result<(), ApplyError> {
+/// Carries out the steps of a plan.
+pub fn apply(root: &Root, place: Option<&VerifierPlace>, plan: &Plan) -> Result<(), ApplyError> {
+    let steps = &plan.steps;
     if steps.is_empty() {
         return Ok(());
     }
-    if let Err(error) = prepare(root, place, steps, contents) {
+    if let Err(error) = prepare(root, plan) {
         // Nothing was changed; what was staged goes. The first error is the one to tell.
         let _ = transaction::sweep(root, place, steps.iter().map(|step| step.path.as_str()));
         return Err(error);
     }
-    let journal = Journal::new(steps.to_vec()).to_json()?;
+    let journal = Journal::new(steps.clone()).to_json()?;
     root.replace(layout::JOURNAL, &journal, &Attributes::mode(0o600))?;
     let Err(cause) = transaction::forward(root, steps) else {
         return Ok(transaction::finish(root, steps)?);
@@ -84,40 +67,25 @@ pub fn apply(
 }
 
 /// Copies of everything old and staged files of everything new, all synced.
-fn prepare(
-    root: &Root,
-    place: &VerifierPlace,
-    steps: &[Step],
-    contents: &Contents,
-) -> Result<(), ApplyError> {
-    for step in steps {
+fn prepare(root: &Root, plan: &Plan) -> Result<(), ApplyError> {
+    for step in &plan.steps {
         if let Some(backup) = &step.before {
             keep(root, &step.path, backup)?;
         }
     }
-    for step in steps {
+    for step in &plan.steps {
         match &step.change {
             Change::Remove => {}
-            Change::File {
-                staged,
-                sha256,
-                mode,
-            } => {
+            Change::File { staged, .. } => {
                 root.create_dirs(split(&step.path).0, 0o755)?;
                 root.create_dirs(split(staged).0, 0o755)?;
-                stage(root, place, step, staged, sha256, *mode, contents)?;
+                stage(root, step, plan)?;
                 root.sync(split(staged).0)?;
             }
-            Change::Folder {
-                folder,
-                staged,
-                sha256,
-                mode,
-            } => {
+            Change::Folder { folder, staged, .. } => {
                 root.create_dirs(split(folder).0, 0o755)?;
                 root.create_dirs(staged, 0o755)?;
-                let file = format!("{staged}/{}", split(&step.path).1);
-                stage(root, place, step, &file, sha256, *mode, contents)?;
+                stage(root, step, plan)?;
                 root.sync(staged)?;
             }
         }
@@ -125,56 +93,44 @@ fn prepare(
     Ok(())
 }
 
-fn stage(
-    root: &Root,
-    place: &VerifierPlace,
-    step: &Step,
-    staged: &str,
-    sha256: &Digest,
-    mode: u32,
-    contents: &Contents,
-) -> Result<(), ApplyError> {
-    let attributes = Attributes::mode(mode);
-    if step.path == place.file() {
-        let bytes = verifier::read(&contents.verifier)?;
-        if Digest::of(&bytes) != *sha256 {
-            return Err(ApplyError::Busy {
-                path: contents.verifier.display().to_string(),
-            });
+fn stage(root: &Root, step: &Step, plan: &Plan) -> Result<(), ApplyError> {
+    let Some(staged) = step.change.staged(&step.path) else {
+        return Ok(());
+    };
+    let attributes = &staged.attributes;
+    let (digest, from) = match plan.contents.get(&step.path) {
+        Some(Source::Bytes(bytes)) => return Ok(root.stage(&staged.at, bytes, attributes)?),
+        Some(Source::Program(program)) => {
+            let (mut file, size) = verifier::open(program)?;
+            let digest = root.stage_from(&staged.at, &mut file, size, attributes)?;
+            (Some(digest), program.display().to_string())
         }
-        root.stage(staged, &bytes, &attributes)?;
+        Some(Source::Copy(copy)) => (
+            root.stage_copy(copy, &staged.at, attributes)?,
+            root.show(copy),
+        ),
+        None => (None, root.show(&step.path)),
+    };
+    if digest.as_ref() == Some(staged.sha256) {
+        Ok(())
     } else {
-        let bytes = contents
-            .files
-            .get(&step.path)
-            .map(Vec::as_slice)
-            .unwrap_or_default();
-        root.stage(staged, bytes, &attributes)?;
+        Err(ApplyError::Busy { path: from })
     }
-    Ok(())
 }
 
 /// Keeps a copy of what is at `path`.
 fn keep(root: &Root, path: &str, backup: &Backup) -> Result<(), ApplyError> {
-    let content = root
-        .read(path, READ_LIMIT)?
-        .filter(|content| Digest::of(&content.bytes) == backup.sha256)
-        .ok_or_else(|| ApplyError::Busy {
+    let staged = temporary(&backup.copy);
+    let copied = root.stage_copy(path, &staged, &Attributes::mode(0o600))?;
+    if copied.as_ref() != Some(&backup.sha256) {
+        root.remove(&staged)?;
+        return Err(ApplyError::Busy {
             path: root.show(path),
-        })?;
-    let private = Attributes::mode(0o600);
-    root.replace(&backup.copy, &content.bytes, &private)?;
-    if backup.lasting {
-        // Mode and owner stand beside the copy, so that the file can be put back as it was.
-        let about = serde_json::json!({
-            "path": path, "sha256": backup.sha256, "mode": format!("{:04o}", backup.mode),
-            "uid": backup.uid, "gid": backup.gid,
         });
-        root.replace(
-            &format!("{}.json", backup.copy),
-            &serde_json::to_vec(&about)?,
-            &private,
-        )?;
+    }
+    root.rename(&staged, &backup.copy)?;
+    if backup.lasting {
+        backup::write_note(root, path, backup)?;
     }
     Ok(())
 }

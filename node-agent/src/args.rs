@@ -5,11 +5,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::{Parser, ValueEnum};
-use node_agent::agent::Options;
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser, ValueEnum};
+use node_agent::agent::{Options, Source};
+use node_agent::cluster::Cluster;
 use node_agent::containerd_config::DEFAULT_PATH;
 use node_agent::facts::{Folder, sandbox_scope};
-use node_agent::layout::VerifierPlace;
+use node_agent::layout::{VerifierPlace, relative};
+use node_agent::runtime::Runtime;
+use node_agent::runtime::containerd::Containerd;
+use node_agent::runtime::crio::Crio;
+use policy::version::Version;
 use tracing_subscriber::EnvFilter;
 
 /// Keep a node's container runtime as a folder of image-signature policies asks.
@@ -20,29 +26,43 @@ use tracing_subscriber::EnvFilter;
 #[command(name = "nodeseal-agent", version)]
 pub(crate) struct Args {
     /// Folder with policies (.yaml, .yml, .json), read with its sub-folders and watched
-    #[arg(long, value_name = "DIR")]
-    policy_dir: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "node_name")]
+    policy_dir: Option<PathBuf>,
+    /// Take the policies from the cluster instead: the name of this node
+    #[arg(long, value_name = "NAME", value_parser = node_name,
+          conflicts_with_all = ["policy_dir", "once"])]
+    node_name: Option<String>,
+    /// How to reach the cluster; without it, the pod's own service account
+    #[arg(long, value_name = "FILE", conflicts_with = "policy_dir")]
+    kubeconfig: Option<PathBuf>,
     /// Root of the node's file system; nothing outside of it is ever touched
     #[arg(long, value_name = "DIR")]
     root: PathBuf,
     /// The node's container runtime
     #[arg(long, value_enum)]
-    runtime: Runtime,
-    /// The verifier's binary to install
-    #[arg(long, value_name = "FILE")]
-    verifier: PathBuf,
-    /// containerd's configuration file, as containerd sees it
-    #[arg(
-        long,
-        value_name = "PATH",
-        default_value = "/etc/containerd/config.toml"
-    )]
-    containerd_config: String,
+    runtime: RuntimeName,
+    /// The runtime's version, as it prints it; needed for cri-o
+    #[arg(long, value_name = "VERSION", required_if_eq("runtime", "cri-o"))]
+    runtime_version: Option<Version>,
+    /// The verifier's binary to install; needed for containerd, and cri-o has none
+    #[arg(long, value_name = "FILE", required_if_eq("runtime", "containerd"))]
+    verifier: Option<PathBuf>,
+    /// containerd's configuration file, as containerd sees it [default: /etc/containerd/config.toml]
+    #[arg(long, value_name = "PATH")]
+    containerd_config: Option<String>,
     /// Install the verifier in this folder, as containerd sees it; containerd's configuration must
     /// already name it as `bin_dir`, so no drop-in is written
     #[arg(long, value_name = "DIR", value_parser = VerifierPlace::in_folder)]
     bin_dir: Option<VerifierPlace>,
-    /// Image of the pod sandbox, always accepted, besides the one in containerd's configuration
+    /// CRI-O's policy file, as CRI-O sees it [default: what crio.conf names, else
+    /// /etc/crio/policy.json]
+    #[arg(long, value_name = "PATH", value_parser = plain_path)]
+    crio_policy: Option<String>,
+    /// The folder of CRI-O's namespace files, as CRI-O sees it [default: what crio.conf names, else
+    /// /etc/crio/policies]
+    #[arg(long, value_name = "DIR", value_parser = plain_path)]
+    crio_namespace_dir: Option<String>,
+    /// Image of the pod sandbox, always accepted, besides the one in the runtime's configuration
     #[arg(long, value_name = "REF", value_parser = image)]
     sandbox_image: Vec<String>,
     /// Look once and exit, instead of watching
@@ -61,10 +81,13 @@ pub(crate) struct Args {
 }
 
 /// The container runtimes.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Runtime {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum RuntimeName {
     /// containerd 2.1 or later
     Containerd,
+    /// CRI-O 1.25 or later
+    #[value(name = "cri-o")]
+    Crio,
 }
 
 /// How the status is printed.
@@ -89,33 +112,95 @@ fn image(text: &str) -> Result<String, String> {
     sandbox_scope(text).map(|_| text.to_owned())
 }
 
+fn plain_path(text: &str) -> Result<String, String> {
+    relative(text).ok_or_else(|| "give an absolute path without `.` and `..`".to_owned())
+}
+
+/// A DNS subdomain, as every name of a node is; it becomes part of a selector.
+fn node_name(text: &str) -> Result<String, String> {
+    let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
+    if text.is_empty() || text.len() > 253 || !text.chars().all(is_name) {
+        return Err("a node's name has lower-case letters, digits, `-` and `.` only".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 impl Args {
     pub(crate) fn recheck(&self) -> Duration {
         Duration::from_secs(self.recheck)
     }
 
-    pub(crate) fn into_options(self) -> anyhow::Result<Options> {
-        let Runtime::Containerd = self.runtime;
-        let config = self.containerd_config.trim_start_matches('/');
-        let containerd_config = if config.is_empty() {
-            DEFAULT_PATH
-        } else {
-            config
+    /// The cluster to follow, if one is.
+    pub(crate) fn cluster(&self) -> Option<Cluster> {
+        let node = self.node_name.clone()?;
+        let kubeconfig = self.kubeconfig.clone();
+        Some(Cluster { node, kubeconfig })
+    }
+
+    /// Says which options do not belong to the runtime that was given.
+    pub(crate) fn check(&self) -> Result<(), clap::Error> {
+        let (name, foreign) = match self.runtime {
+            RuntimeName::Containerd => (
+                "containerd",
+                [
+                    ("--crio-policy", self.crio_policy.is_some()),
+                    ("--crio-namespace-dir", self.crio_namespace_dir.is_some()),
+                    ("", false),
+                ],
+            ),
+            RuntimeName::Crio => (
+                "cri-o",
+                [
+                    ("--verifier", self.verifier.is_some()),
+                    ("--bin-dir", self.bin_dir.is_some()),
+                    ("--containerd-config", self.containerd_config.is_some()),
+                ],
+            ),
+        };
+        match foreign.iter().find(|(_, given)| *given) {
+            None => Ok(()),
+            Some((option, _)) => Err(Self::command().error(
+                ErrorKind::ArgumentConflict,
+                format!("{option} has no meaning with --runtime {name}"),
+            )),
         }
-        .to_owned();
+    }
+
+    pub(crate) fn into_options(self) -> anyhow::Result<Options> {
         // Absolute, so that what the folder is called does not depend on where the agent runs.
         let absolute = |path: PathBuf| {
             std::path::absolute(&path).with_context(|| format!("cannot use {}", path.display()))
         };
+        let runtime = match (self.runtime, self.runtime_version) {
+            (RuntimeName::Crio, version) => Runtime::Crio(Crio {
+                version: version.context("--runtime-version is needed for cri-o")?,
+                policy: self.crio_policy,
+                namespace_dir: self.crio_namespace_dir,
+            }),
+            (RuntimeName::Containerd, version) => {
+                let config = self.containerd_config.unwrap_or_default();
+                let config = match config.trim_start_matches('/') {
+                    "" => DEFAULT_PATH,
+                    config => config,
+                };
+                Runtime::Containerd(Containerd {
+                    version,
+                    verifier: absolute(self.verifier.context("--verifier is needed")?)?,
+                    config: config.to_owned(),
+                    folder: Folder {
+                        chosen: self.bin_dir.is_some(),
+                        place: self.bin_dir.unwrap_or_default(),
+                    },
+                })
+            }
+        };
         Ok(Options {
-            policy_dir: absolute(self.policy_dir)?,
-            root: absolute(self.root)?,
-            verifier: absolute(self.verifier)?,
-            containerd_config,
-            folder: Folder {
-                chosen: self.bin_dir.is_some(),
-                place: self.bin_dir.unwrap_or_default(),
+            source: match self.policy_dir {
+                Some(dir) => Source::Folder(absolute(dir)?),
+                None => Source::Cluster,
             },
+            root: absolute(self.root)?,
+            runtime,
             sandbox_images: self.sandbox_image,
         })
     }

@@ -1,9 +1,17 @@
 //! The last gate before anything is written: every rendered file through its strict parser.
 
 use policy::containerd::{ContainerdFacts, FileSet};
+use policy::crio::document::{PolicyJson, PolicyJsonError};
+use policy::crio::render::REGISTRIES_D_FILE;
+use policy::crio::transition::Step;
 use policy::paths::{CONTAINERD_DROP_IN, VERIFIER_POLICY};
 use policy::verifier::{MAX_BYTES, VerifierPolicy, VerifierPolicyError};
 use toml_edit::{DocumentMut, Item};
+
+use crate::runtime::crio::registries;
+
+/// The most bytes of a policy.json, of others and of ours.
+pub const POLICY_LIMIT: u64 = policy::crio::document::MAX_BYTES;
 
 /// Why rendered files are not written. Each is a defect of nodeseal, not of the policies.
 #[derive(Debug, thiserror::Error)]
@@ -11,17 +19,35 @@ pub enum CheckError {
     /// The verifier would not read its policy.
     #[error("the verifier would refuse the rendered {VERIFIER_POLICY}: {0}")]
     Policy(#[from] VerifierPolicyError),
-    /// The verifier would read something else than was rendered.
-    #[error("the rendered {VERIFIER_POLICY} does not read back as it was written")]
-    Different,
-    /// More than the verifier reads.
+    /// CRI-O would refuse the file, and with it every pull.
+    #[error("CRI-O would refuse the rendered /{path}: {source}")]
+    Crio {
+        /// The file.
+        path: String,
+        /// Why.
+        source: PolicyJsonError,
+    },
+    /// CRI-O would refuse every pull with this file in registries.d.
+    #[error("CRI-O would refuse the rendered /{REGISTRIES_D_FILE}: {0}")]
+    Registries(String),
+    /// The reader would read something else than was rendered.
+    #[error("the rendered /{path} does not read back as it was written")]
+    Different {
+        /// The file.
+        path: String,
+    },
+    /// More than its reader takes.
     #[error(
-        "the policies make {size} bytes of {VERIFIER_POLICY}, and the verifier reads at most \
-         {MAX_BYTES}: have fewer scopes or policies"
+        "the policies make {size} bytes of /{path}, and at most {limit} are read of it: have fewer \
+         scopes or policies"
     )]
     TooLarge {
-        /// Its size.
+        /// The file.
+        path: String,
+        /// Its size in bytes.
         size: usize,
+        /// The most bytes that are read.
+        limit: u64,
     },
     /// containerd would not start with the drop-in.
     #[error("the rendered {CONTAINERD_DROP_IN} is not valid TOML: {0}")]
@@ -34,8 +60,8 @@ pub enum CheckError {
     Unexpected(String),
 }
 
-/// Checks every file.
-pub fn check(files: &FileSet, facts: &ContainerdFacts) -> Result<(), CheckError> {
+/// Checks every file of a containerd node.
+pub fn containerd(files: &FileSet, facts: &ContainerdFacts) -> Result<(), CheckError> {
     if !files.contains_key(VERIFIER_POLICY) {
         return Err(CheckError::Unexpected("no policy".to_owned()));
     }
@@ -49,16 +75,52 @@ pub fn check(files: &FileSet, facts: &ContainerdFacts) -> Result<(), CheckError>
     Ok(())
 }
 
+/// Checks every file that is written on the way to a CRI-O node's new set.
+pub fn crio(steps: &[Step]) -> Result<(), CheckError> {
+    for step in steps {
+        match step {
+            Step::Restore { .. } => {}
+            Step::Write { path, file } if path == REGISTRIES_D_FILE => {
+                registries::locations(&file.bytes)
+                    .map(drop)
+                    .map_err(CheckError::Registries)?;
+            }
+            Step::Write { path, file } => policy_json(path, &file.bytes)?,
+        }
+    }
+    Ok(())
+}
+
+fn policy_json(path: &str, bytes: &[u8]) -> Result<(), CheckError> {
+    size(path, bytes, POLICY_LIMIT)?;
+    let parsed = PolicyJson::parse(bytes).map_err(|source| CheckError::Crio {
+        path: path.to_owned(),
+        source,
+    })?;
+    same(path, bytes, &parsed.to_json())
+}
+
 fn verifier_policy(bytes: &[u8]) -> Result<(), CheckError> {
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(CheckError::TooLarge { size: bytes.len() });
-    }
+    size(VERIFIER_POLICY, bytes, MAX_BYTES)?;
     let policy = VerifierPolicy::from_json(bytes)?;
-    if policy.to_json() == bytes {
-        Ok(())
-    } else {
-        Err(CheckError::Different)
+    same(VERIFIER_POLICY, bytes, &policy.to_json())
+}
+
+fn size(path: &str, bytes: &[u8], limit: u64) -> Result<(), CheckError> {
+    let size = bytes.len();
+    if size as u64 <= limit {
+        return Ok(());
     }
+    let path = path.to_owned();
+    Err(CheckError::TooLarge { path, size, limit })
+}
+
+fn same(path: &str, written: &[u8], read: &[u8]) -> Result<(), CheckError> {
+    if written == read {
+        return Ok(());
+    }
+    let path = path.to_owned();
+    Err(CheckError::Different { path })
 }
 
 fn drop_in(bytes: &[u8], facts: &ContainerdFacts) -> Result<(), CheckError> {
@@ -92,7 +154,7 @@ mod tests {
     #[test]
     fn what_is_rendered_passes() {
         let (files, facts) = rendered();
-        check(&files, &facts).unwrap();
+        containerd(&files, &facts).unwrap();
     }
 
     #[test]
@@ -100,31 +162,37 @@ mod tests {
         let (files, facts) = rendered();
         let mut cut = files.clone();
         cut.get_mut(VERIFIER_POLICY).unwrap().bytes.truncate(40);
-        assert!(matches!(check(&cut, &facts), Err(CheckError::Policy(_))));
+        assert!(matches!(
+            containerd(&cut, &facts),
+            Err(CheckError::Policy(_))
+        ));
         let mut toml = files.clone();
         toml.get_mut(CONTAINERD_DROP_IN)
             .unwrap()
             .bytes
             .extend(b"[[[");
-        assert!(matches!(check(&toml, &facts), Err(CheckError::DropIn(_))));
+        assert!(matches!(
+            containerd(&toml, &facts),
+            Err(CheckError::DropIn(_))
+        ));
         let other = ContainerdFacts {
             config_version: ConfigVersion::V2,
             ..facts.clone()
         };
         assert!(matches!(
-            check(&files, &other),
+            containerd(&files, &other),
             Err(CheckError::DropInVersion)
         ));
         let mut more = files.clone();
         more.insert("etc/other".to_owned(), files[VERIFIER_POLICY].clone());
         assert!(matches!(
-            check(&more, &facts),
+            containerd(&more, &facts),
             Err(CheckError::Unexpected(_))
         ));
         let mut less = files;
         less.remove(VERIFIER_POLICY);
         assert!(matches!(
-            check(&less, &facts),
+            containerd(&less, &facts),
             Err(CheckError::Unexpected(_))
         ));
     }

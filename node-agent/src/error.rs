@@ -7,6 +7,7 @@ use crate::ledger::LedgerError;
 use crate::lock::LockError;
 use crate::plan::Refusal;
 use crate::root::FileError;
+use crate::runtime::crio::BaseError;
 use crate::state::StateError;
 use crate::status::Failure;
 use crate::verifier::VerifierError;
@@ -31,9 +32,37 @@ pub enum CycleError {
     /// The verifier cannot be read.
     #[error(transparent)]
     Verifier(#[from] VerifierError),
-    /// containerd's configuration cannot be used.
+    /// The runtime's configuration cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The node's own policy cannot be used.
+    #[error(transparent)]
+    Base(#[from] BaseError),
+    /// Another system manages the runtime's files on this node.
+    #[error(
+        "{owner} manages the files of CRI-O on this node ({marker} is there) and would undo or \
+         report every change: nodeseal leaves them alone"
+    )]
+    ForeignManager {
+        /// The other system.
+        owner: &'static str,
+        /// By what it is known.
+        marker: String,
+    },
+    /// What the agent wrote is not known, and here that decides what the node's own file is.
+    #[error(
+        "the record of written files {path} cannot be used: {source}. What is on the node stays in \
+         force. Put the node's own policy files back (their copies are in {backups}) and remove \
+         {path}"
+    )]
+    Record {
+        /// The file.
+        path: String,
+        /// Where the copies are.
+        backups: String,
+        /// Why not.
+        source: StateError,
+    },
     /// The rendered files did not pass.
     #[error(transparent)]
     Check(#[from] CheckError),
@@ -50,8 +79,11 @@ pub enum CycleError {
         source: LedgerError,
     },
     /// There never was anything to apply.
-    #[error("there are no policies yet: the policy folder could never be read")]
-    NothingYet,
+    #[error("there are no policies yet: {why}")]
+    NothingYet {
+        /// Why there are none.
+        why: &'static str,
+    },
     /// Something stands in the way.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -74,13 +106,18 @@ impl CycleError {
             Self::File(error) | Self::Apply(ApplyError::Write(error)) if error.is_foreign() => {
                 Failure::ForeignOwner
             }
-            Self::Refused(Refusal::UnexpectedEntries { .. }) => Failure::ForeignOwner,
+            Self::Base(BaseError::File(error)) if error.is_foreign() => Failure::ForeignOwner,
+            Self::Refused(Refusal::UnexpectedEntries { .. }) | Self::ForeignManager { .. } => {
+                Failure::ForeignOwner
+            }
             Self::Apply(ApplyError::RolledBack(_)) => Failure::RolledBack,
             Self::File(_) | Self::Verifier(_) | Self::Apply(_) => Failure::WriteFailed,
             Self::Check(CheckError::TooLarge { .. }) => Failure::TooLarge,
             Self::Ledger { source, .. } if source.is_newer() => Failure::BundleTooNew,
-            Self::NothingYet => Failure::Pending,
+            Self::NothingYet { .. } => Failure::Pending,
             Self::Config(_)
+            | Self::Base(_)
+            | Self::Record { .. }
             | Self::Check(_)
             | Self::Ledger { .. }
             | Self::Refused(_)

@@ -10,8 +10,8 @@ use policy::verifier::Limits;
 use crate::containerd_config::ContainerdConfig;
 use crate::layout::VerifierPlace;
 
-/// The repository of the sandbox image that containerd uses when its configuration names none.
-const DEFAULT_SANDBOX: &str = "registry.k8s.io/pause";
+/// The repository of the sandbox image that runtimes use when their configuration names none.
+pub const DEFAULT_SANDBOX: &str = "registry.k8s.io/pause";
 
 /// The verifier's folder, and whether the user chose it.
 #[derive(Debug, Clone, Default)]
@@ -32,6 +32,8 @@ pub struct Facts {
     pub containerd: ContainerdFacts,
     /// What the administrator should know or do.
     pub warnings: Vec<String>,
+    /// What is known to keep containerd from running the verifier; one of the warnings.
+    pub not_enforcing: Option<String>,
 }
 
 /// Gathers the facts. `config_path` is for messages; `exists` tells whether there is such a file.
@@ -59,9 +61,11 @@ pub fn gather(
             ..Limits::default()
         };
     }
+    // What is known to keep containerd from running the verifier, the last word winning.
+    let mut not_enforcing = None;
     if facts.containerd.drop_in && !config.imports_drop_in {
         let line = config.imports_line();
-        facts.warnings.push(if exists {
+        not_enforcing = Some(if exists {
             format!(
                 "containerd does not read /{CONTAINERD_DROP_IN}: put this line at the top level of \
                  /{config_path} (in place of an `imports` line that is there) and restart \
@@ -77,7 +81,7 @@ pub fn gather(
         });
     }
     if folder.chosen && !names_folder {
-        facts.warnings.push(format!(
+        not_enforcing = Some(format!(
             "/{config_path} does not point at {dir}, so containerd does not run the verifier \
              there: set `bin_dir = \"{dir}\"` in [plugins.'io.containerd.image-verifier.v1.bindir'] \
              and restart containerd, or leave --bin-dir out",
@@ -85,11 +89,13 @@ pub fn gather(
         ));
     }
     if config.verifiers_off {
-        facts.warnings.push(format!(
+        not_enforcing = Some(format!(
             "/{config_path} has `max_verifiers = 0`, so containerd runs no verifier: remove that \
              line and restart containerd"
         ));
     }
+    facts.warnings.extend(not_enforcing.clone());
+    facts.not_enforcing = not_enforcing;
 
     match &config.sandbox_image {
         Some(image) => exempt(&mut facts, image, &format!("/{config_path}")),

@@ -6,6 +6,8 @@
 use policy::digest::Digest;
 use serde::{Deserialize, Serialize};
 
+use crate::root::{Attributes, Seen, split};
+
 /// The version of the journal's format.
 const VERSION: u32 = 1;
 
@@ -21,6 +23,10 @@ pub enum Change {
         sha256: Digest,
         /// Permission bits of the new file.
         mode: u32,
+        /// User and group of the new file, where they are not the agent's own: of a file that is
+        /// given back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        owner: Option<(u32, u32)>,
     },
     /// A folder that holds the file alone is renamed to where none was, so that the folder is
     /// never empty.
@@ -36,6 +42,59 @@ pub enum Change {
     },
     /// The file is removed.
     Remove,
+}
+
+impl Change {
+    /// Where the new content of `path` waits and what it is; `None` for a removal.
+    #[must_use]
+    pub fn staged(&self, path: &str) -> Option<Staged<'_>> {
+        let (at, sha256, mode, owner) = match self {
+            Self::File {
+                staged,
+                sha256,
+                mode,
+                owner,
+            } => (staged.clone(), sha256, *mode, *owner),
+            Self::Folder {
+                staged,
+                sha256,
+                mode,
+                ..
+            } => (format!("{staged}/{}", split(path).1), sha256, *mode, None),
+            Self::Remove => return None,
+        };
+        let attributes = Attributes { mode, owner };
+        Some(Staged {
+            at,
+            sha256,
+            attributes,
+        })
+    }
+}
+
+/// New content that waits to be renamed into place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Staged<'a> {
+    /// The file it waits in.
+    pub at: String,
+    /// Its digest.
+    pub sha256: &'a Digest,
+    /// Its mode and owner.
+    pub attributes: Attributes,
+}
+
+impl Staged<'_> {
+    /// True when this is what was seen; `uid` is the agent's own.
+    #[must_use]
+    pub fn is(&self, seen: &Seen, uid: u32) -> bool {
+        let Attributes { mode, owner } = self.attributes;
+        seen.sha256 == *self.sha256
+            && seen.mode == mode
+            && match owner {
+                Some(owner) => owner == (seen.uid, seen.gid),
+                None => seen.uid == uid,
+            }
+    }
 }
 
 /// The old content of a path.
@@ -54,6 +113,19 @@ pub struct Backup {
     pub gid: u32,
     /// True for a file that others wrote: its copy outlives the apply.
     pub lasting: bool,
+}
+
+impl Backup {
+    /// What the old file looked like.
+    #[must_use]
+    pub fn seen(&self) -> Seen {
+        Seen {
+            sha256: self.sha256.clone(),
+            mode: self.mode,
+            uid: self.uid,
+            gid: self.gid,
+        }
+    }
 }
 
 /// One step of an apply.
@@ -123,6 +195,7 @@ mod tests {
             staged: "etc/.a.nodeseal-tmp".to_owned(),
             sha256: Digest::of(b"new"),
             mode: 0o644,
+            owner: None,
         };
         let before = Backup {
             copy: "var/lib/nodeseal/backup/rollback/etc+a".to_owned(),

@@ -30,6 +30,15 @@ pub fn flat_name(path: &str) -> String {
     path.replace('/', "+")
 }
 
+/// An absolute path as the runtime sees it, made relative to the root; nothing where it is not
+/// absolute, or not plain: no `.`, `..` or empty parts.
+#[must_use]
+pub fn relative(path: &str) -> Option<String> {
+    let path = path.strip_prefix('/')?.trim_end_matches('/');
+    let plain = |part: &str| !matches!(part, "" | "." | "..") && !part.contains('\0');
+    path.split('/').all(plain).then(|| path.to_owned())
+}
+
 /// Where the verifier goes.
 ///
 /// containerd executes **every** entry of `folder`, hidden and temporary ones too, so new
@@ -71,25 +80,18 @@ pub enum PlaceError {
 impl VerifierPlace {
     /// The place for `--bin-dir`, an absolute path as containerd sees it.
     pub fn in_folder(bin_dir: &str) -> Result<Self, PlaceError> {
-        let folder = bin_dir
-            .strip_prefix('/')
-            .unwrap_or_default()
-            .trim_end_matches('/');
-        let plain = |part: &str| !matches!(part, "" | "." | "..") && !part.contains('\0');
-        if !folder.split('/').all(plain) || !folder.contains('/') {
-            return Err(PlaceError::NotPlain(bin_dir.to_owned()));
-        }
-        let (parent, name) = split(folder);
+        let folder = relative(bin_dir)
+            .filter(|folder| folder.contains('/'))
+            .ok_or_else(|| PlaceError::NotPlain(bin_dir.to_owned()))?;
+        let (parent, name) = split(&folder);
         if name == "bin" && matches!(parent, "usr" | "usr/local" | "opt") || name == "sbin" {
             return Err(PlaceError::Shared(bin_dir.to_owned()));
         }
         if folder == VERIFIER_DIR {
             return Ok(Self::default());
         }
-        Ok(Self {
-            folder: folder.to_owned(),
-            staging: format!("{parent}/nodeseal-staging"),
-        })
+        let staging = format!("{parent}/nodeseal-staging");
+        Ok(Self { folder, staging })
     }
 
     /// The folder as containerd's configuration writes it.

@@ -1,10 +1,10 @@
 //! Turns policies into the files of one node's container runtime.
 //!
 //! ```text
-//!  policy folder ─reading─▶ Reading ─┐
+//!  policy folder ─reading─▶ Reading ─┐          (or cluster ─▶ Order: the bundle as a whole)
 //!  bundle (last good) ───▶ Ledger ───┴─merge─▶ Ledger ─┐
-//!  containerd's config ──▶ containerd_config ─▶ facts ─┴─▶ flatten, render ─▶ check ─▶ Desired
-//!  files on disk ────────▶ observe ──────────────────────────────────────▶ Current │
+//!  the node's own files ─▶ runtime::{containerd, crio} ┴─▶ facts, render, check ─▶ Desired
+//!  files on disk ────────▶ observe ──────────────────────────────────────▶ Current ┤
 //!                                                                              └─plan─▶ Steps
 //!  Steps ─apply─▶ copies, staged files, journal, renames        (recover: after a crash)
 //! ```
@@ -12,11 +12,14 @@
 //! Decisions (`merge`, `facts`, `plan`, `status`) are pure; everything that touches the node goes
 //! through [`root::Root`], which nothing escapes. At any instant, whatever ends the process, each
 //! managed file is whole, and the folder whose entries containerd executes holds the verifier
-//! alone or does not exist.
+//! alone or does not exist. What stood on the node before is kept and, where it is no longer
+//! stood in for, given back byte for byte.
 
 pub mod agent;
 pub mod apply;
+pub mod backup;
 pub mod check;
+pub mod cluster;
 pub mod containerd_config;
 pub mod error;
 pub mod facts;
@@ -31,6 +34,7 @@ pub mod plan;
 pub mod reading;
 pub mod recover;
 pub mod root;
+pub mod runtime;
 pub mod state;
 pub mod status;
 #[cfg(test)]

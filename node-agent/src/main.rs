@@ -1,19 +1,25 @@
-//! `nodeseal-agent`: keeps one node's files as a folder of policies asks.
+//! `nodeseal-agent`: keeps one node's files as a folder of policies, or the cluster, asks.
 
 mod args;
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Parser as _;
 use jiff::Timestamp;
 use node_agent::agent::{Agent, Look};
+use node_agent::cluster::{self, Calls, Order, Said};
+use node_agent::watch;
+use tokio::sync::watch::channel;
 
 use crate::args::{Args, Output};
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    if let Err(error) = args.check() {
+        error.exit();
+    }
     args.log_format.install();
     let output = args.output;
     match run(args) {
@@ -33,6 +39,11 @@ fn main() -> ExitCode {
 
 fn run(args: Args) -> anyhow::Result<ExitCode> {
     let (output, once, recheck) = (args.output, args.once, args.recheck());
+    let cluster = args.cluster();
+    if cluster.is_some() {
+        // Whoever was first, there is one.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    }
     let mut agent = Agent::start(args.into_options()?)?;
     if once {
         let look = agent.look(Timestamp::now());
@@ -48,11 +59,29 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
         .build()
         .context("cannot start the event loop")?;
     let mut first = true;
-    runtime.block_on(node_agent::watch::run(agent, recheck, |look| {
+    let mut news = move |look: &Look| {
         if std::mem::take(&mut first) || look.is_news {
             tell(output, look);
         }
-    }))?;
+    };
+    runtime.block_on(async {
+        let Some(cluster) = cluster else {
+            return Ok::<_, anyhow::Error>(watch::run(agent, recheck, None, news).await?);
+        };
+        let calls = Calls::new(&cluster).await?;
+        let (orders, taken) = channel(Order::default());
+        let (says, said) = channel(None);
+        let follow = cluster::follow(calls, agent.stored_bundle(), orders, said);
+        let keep = watch::run(agent, recheck, Some(taken), |look| {
+            news(look);
+            let (status, generation) = (look.status.clone(), look.generation);
+            says.send_replace(Some(Said { status, generation }));
+        });
+        tokio::select! {
+            ended = keep => Ok(ended?),
+            () = follow => bail!("the cluster is not followed any more"),
+        }
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -3,9 +3,10 @@
 //! 1. A valid policy is taken as it is now.
 //! 2. A policy that is invalid now and was in force keeps its last valid form; one that was never
 //!    valid enforces nothing, and its problem says so.
-//! 3. Of a file that cannot be read, every policy that came from it is kept. A broken file from
-//!    which nothing came so far may hold policies that moved: as long as it is broken, nothing
-//!    that disappeared elsewhere is removed.
+//! 3. Of a file that cannot be read, or that holds nothing any more, every policy that came from it
+//!    is kept: a file is emptied by a full disk more often than by an administrator, who removes it.
+//!    A broken file, or a policy that was never valid, may be what a policy that disappeared
+//!    elsewhere has become: as long as there is one, nothing is removed.
 //! 4. A policy that is in none of the readable files is removed.
 //! 5. An invalid, unreadable or removed `EnforcementConfig` leaves the last values in force:
 //!    removing a file must never turn `Reject` into `Allow`.
@@ -29,6 +30,8 @@ pub struct Reading {
     pub settings: SettingsReading,
     /// Files of which not everything could be read or named.
     pub broken: BTreeSet<String>,
+    /// Files that hold no object at all.
+    pub empty: BTreeSet<String>,
 }
 
 /// What the folder says about the settings.
@@ -50,7 +53,9 @@ pub enum Why {
     Invalid,
     /// The file that it came from cannot be read.
     FileBroken,
-    /// It is gone, and some other file cannot be read.
+    /// The file that it came from holds nothing now.
+    FileEmpty,
+    /// It is gone, and something else in the folder is broken or was never valid.
     MayHaveMoved,
     /// The folder cannot be read.
     FolderUnreadable,
@@ -103,12 +108,7 @@ pub fn merge(last: &Ledger, reading: Option<&Reading>) -> Merged {
         }
     }
 
-    let known: BTreeSet<&String> = last
-        .sources
-        .values()
-        .chain(last.settings_source.as_ref())
-        .collect();
-    let newly_broken = reading.broken.iter().any(|file| !known.contains(file));
+    let may_have_moved = !reading.broken.is_empty() || !merged.never_valid.is_empty();
     for policy in last.bundle.policies() {
         let id = policy.id();
         if policies.contains_key(id) {
@@ -119,7 +119,9 @@ pub fn merge(last: &Ledger, reading: Option<&Reading>) -> Merged {
             Why::Invalid
         } else if reading.broken.contains(&source) {
             Why::FileBroken
-        } else if newly_broken {
+        } else if reading.empty.contains(&source) {
+            Why::FileEmpty
+        } else if may_have_moved {
             Why::MayHaveMoved
         } else {
             continue;
@@ -134,7 +136,7 @@ pub fn merge(last: &Ledger, reading: Option<&Reading>) -> Merged {
         policies.insert(id.clone(), (policy.clone(), file));
     }
 
-    let settings = settings(last, reading, newly_broken, &mut merged);
+    let settings = settings(last, reading, may_have_moved, &mut merged);
     let sources = policies
         .iter()
         .map(|(id, (_, file))| (id.clone(), file.clone()))
@@ -145,7 +147,12 @@ pub fn merge(last: &Ledger, reading: Option<&Reading>) -> Merged {
     merged
 }
 
-fn settings(last: &Ledger, reading: &Reading, newly_broken: bool, merged: &mut Merged) -> Settings {
+fn settings(
+    last: &Ledger,
+    reading: &Reading,
+    may_have_moved: bool,
+    merged: &mut Merged,
+) -> Settings {
     if let SettingsReading::Valid(settings, file) = &reading.settings {
         merged.ledger.settings_source = Some(file.clone());
         return settings.clone();
@@ -158,7 +165,8 @@ fn settings(last: &Ledger, reading: &Reading, newly_broken: bool, merged: &mut M
         let why = match &reading.settings {
             SettingsReading::Invalid => Why::Invalid,
             _ if reading.broken.contains(file) => Why::FileBroken,
-            _ if newly_broken => Why::MayHaveMoved,
+            _ if reading.empty.contains(file) => Why::FileEmpty,
+            _ if may_have_moved => Why::MayHaveMoved,
             _ => Why::Removed,
         };
         merged.kept.push(Kept {
@@ -202,9 +210,13 @@ impl Kept {
             (_, Why::FileBroken) => {
                 format!("{file} cannot be read; what it last held stays in force")
             }
+            (_, Why::FileEmpty) => format!(
+                "{file} holds nothing now; what it last held stays in force: remove the file if \
+                 that is what you want, or put its content back"
+            ),
             (_, Why::MayHaveMoved) => format!(
-                "it is not in {file} any more and another file cannot be read; it stays in force \
-                 until that file is mended or removed"
+                "it is not in {file} any more, and something else in the folder is not valid; it \
+                 stays in force until that is mended or removed"
             ),
             (_, Why::FolderUnreadable) => {
                 "the policy folder cannot be read; everything stays in force".to_owned()

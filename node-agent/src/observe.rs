@@ -2,33 +2,38 @@
 
 use std::collections::BTreeSet;
 
-use policy::digest::Digest;
-
+use crate::backup;
 use crate::layout::VerifierPlace;
-use crate::plan::{Current, Seen};
+use crate::plan::Current;
 use crate::root::{FileError, Root};
+use crate::state::State;
 use crate::transaction::READ_LIMIT;
 
-/// Looks at `paths` and at the verifier's folder.
+/// Looks at `paths`, at the verifier's folder where there is one, and at the copies of what was
+/// there before nodeseal.
 pub fn observe(
     root: &Root,
-    place: &VerifierPlace,
+    place: Option<&VerifierPlace>,
     paths: &BTreeSet<String>,
+    state: &State,
 ) -> Result<Current, FileError> {
-    let mut current = Current {
-        verifier_folder: root.entries(&place.folder)?,
-        ..Current::default()
-    };
-    for path in paths.iter().chain([&place.file()]) {
-        if let Some(content) = root.read(path, READ_LIMIT)? {
-            let sha256 = Digest::of(&content.bytes);
-            let seen = Seen {
-                sha256,
-                mode: content.mode,
-                uid: content.uid,
-                gid: content.gid,
-            };
+    let mut current = Current::default();
+    let verifier = place.map(VerifierPlace::file);
+    if let Some(place) = place {
+        current.verifier_folder = root.entries(&place.folder)?;
+    }
+    for path in paths.iter().chain(&verifier) {
+        if let Some(seen) = root.seen(path, READ_LIMIT)? {
             current.files.insert(path.clone(), seen);
+        }
+    }
+    for copy in state
+        .files
+        .values()
+        .filter_map(|record| record.original.as_ref())
+    {
+        if let Some(original) = backup::original(root, copy)? {
+            current.originals.insert(copy.clone(), original);
         }
     }
     Ok(current)

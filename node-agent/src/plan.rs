@@ -1,25 +1,21 @@
 //! From what is on disk and what should be there to the steps between, in the safe order.
 //!
 //! - Files that are as they should be are no step: steady state writes nothing.
-//! - The verifier comes before its policy, because version N of it reads policies of N-1 and N,
-//!   but an old one does not read a newer policy. On the first installation it is the other way
-//!   round: a verifier without a policy refuses every pull, on a node whose containerd already
-//!   looks in that folder.
-//! - The drop-in comes after both, and files that are no longer wanted go after that.
+//! - The order is that of the runtime's targets; files that are no longer wanted are given back
+//!   after that.
 //! - The agent's own record comes last. It is part of the same journal, so an interrupted apply
 //!   never leaves a file that the agent takes for another's.
 
 mod model;
 
 use policy::digest::Digest;
-use policy::paths::{VERIFIER_NAME, VERIFIER_POLICY};
 
 use crate::journal::{Backup, Change, Step};
 use crate::layout::{self, VerifierPlace, flat_name};
 use crate::root::temporary;
 use crate::state::{Record, Role, State};
 
-pub use self::model::{Current, Desired, Note, Plan, Refusal, Seen, Wanted};
+pub use self::model::{Current, Desired, Note, Plan, Refusal, Seen, Source, Target};
 
 /// The mode of the verifier.
 pub const VERIFIER_MODE: u32 = 0o755;
@@ -28,175 +24,190 @@ pub const STATE_MODE: u32 = 0o600;
 
 /// Decides what to do, and in which order.
 pub fn plan(current: &Current, state: &State, desired: &Desired) -> Result<Plan, Refusal> {
-    refuse_unexpected(current, &desired.place)?;
+    if let Some(place) = &desired.place {
+        current.refuse_unexpected(place)?;
+    }
     let mut draft = Draft {
         current,
         old: state,
         uid: desired.uid,
+        next: State::default(),
         plan: Plan::default(),
     };
-    let mut next = State::default();
+    for target in &desired.targets {
+        match target {
+            Target::Write { path, file, own } => {
+                let wanted = Wanted {
+                    sha256: Digest::of(&file.bytes),
+                    mode: file.mode,
+                    source: Source::Bytes(file.bytes.clone()),
+                };
+                let place = Place {
+                    path,
+                    staged: temporary(path),
+                    own: *own,
+                };
+                draft.file(place, wanted, Role::Config);
+            }
+            Target::Restore { path } => draft.restore(path),
+            Target::Verifier { program, sha256 } => {
+                let wanted = Wanted {
+                    sha256: sha256.clone(),
+                    mode: VERIFIER_MODE,
+                    source: Source::Program(program.clone()),
+                };
+                if let Some(place) = &desired.place {
+                    draft.verifier(place, wanted);
+                }
+            }
+        }
+    }
+    draft.unwanted(&desired.targets);
 
-    let verifier = Wanted {
-        sha256: desired.verifier.clone(),
-        mode: VERIFIER_MODE,
-    };
-    let policies = desired
-        .files
-        .iter()
-        .filter(|(path, _)| *path == VERIFIER_POLICY);
-    let others = desired
-        .files
-        .iter()
-        .filter(|(path, _)| *path != VERIFIER_POLICY);
-
-    let first = !current.files.contains_key(VERIFIER_POLICY);
-    if !first {
-        draft.verifier(&desired.place, &verifier, &mut next);
-    }
-    for (path, wanted) in policies {
-        draft.file(path, wanted, Role::Config, temporary(path), &mut next);
-    }
-    if first {
-        draft.verifier(&desired.place, &verifier, &mut next);
-    }
-    for (path, wanted) in others {
-        draft.file(path, wanted, Role::Config, temporary(path), &mut next);
-    }
-    draft.unwanted(&mut next);
-
-    let bytes = next.to_json()?;
+    let bytes = draft.next.to_json()?;
     draft.own(layout::BUNDLE, &desired.bundle);
     draft.own(layout::STATE, &bytes);
     draft.plan.state = bytes;
     Ok(draft.plan)
 }
 
-fn refuse_unexpected(current: &Current, place: &VerifierPlace) -> Result<(), Refusal> {
-    let entries: Vec<String> = current
-        .verifier_folder
-        .iter()
-        .flatten()
-        .filter(|(name, _)| name != VERIFIER_NAME)
-        .map(|(name, kind)| format!("`{name}` ({kind})"))
-        .collect();
-    if entries.is_empty() {
-        return Ok(());
-    }
-    Err(Refusal::UnexpectedEntries {
-        folder: place.folder.clone(),
-        entries: entries.join(", "),
-    })
+/// A file as it should be.
+struct Wanted {
+    sha256: Digest,
+    mode: u32,
+    source: Source,
+}
+
+/// Where a file goes; see [`Target::Write`].
+struct Place<'a> {
+    path: &'a str,
+    staged: String,
+    own: bool,
 }
 
 struct Draft<'a> {
     current: &'a Current,
     old: &'a State,
     uid: u32,
+    next: State,
     plan: Plan,
 }
 
 impl Draft<'_> {
-    fn verifier(&mut self, place: &VerifierPlace, wanted: &Wanted, next: &mut State) {
+    fn verifier(&mut self, place: &VerifierPlace, wanted: Wanted) {
         let path = place.file();
         if self.current.verifier_folder.is_some() {
-            self.file(&path, wanted, Role::Verifier, place.staged_file(), next);
+            let place = Place {
+                path: &path,
+                staged: place.staged_file(),
+                own: true,
+            };
+            self.file(place, wanted, Role::Verifier);
             return;
         }
-        if self.old.files.contains_key(&path) {
+        let recorded = self.old.files.get(&path);
+        if recorded.is_some() {
             self.plan.notes.push(Note::PutBack { path: path.clone() });
         }
-        let original = self
-            .old
-            .files
-            .get(&path)
-            .and_then(|record| record.original.clone());
-        next.files
-            .insert(path.clone(), record(Role::Verifier, wanted, original));
+        let original = recorded.and_then(|record| record.original.clone());
         let change = Change::Folder {
             folder: place.folder.clone(),
             staged: place.staged_folder(),
             sha256: wanted.sha256.clone(),
             mode: wanted.mode,
         };
-        self.plan.steps.push(Step {
-            path,
-            change,
-            before: None,
-        });
+        self.record(&path, Role::Verifier, &wanted, original);
+        self.step(path, change, None, Some(wanted.source));
     }
 
-    fn file(&mut self, path: &str, wanted: &Wanted, role: Role, staged: String, next: &mut State) {
+    fn file(&mut self, place: Place<'_>, wanted: Wanted, role: Role) {
+        let Place { path, staged, own } = place;
         let recorded = self.old.files.get(path);
-        let mut original = recorded.and_then(|record| record.original.clone());
         let seen = self.current.files.get(path);
-        let before = seen.map(|seen| self.backup(path, seen, &wanted.sha256));
+        let as_wanted = seen.is_some_and(|seen| self.is(seen, &wanted));
+        let theirs = recorded.is_none() && !own;
+        if as_wanted && theirs {
+            return;
+        }
+        let mut original = recorded.and_then(|record| record.original.clone());
+        let adopted = (!theirs).then_some(&wanted.sha256);
+        let before = seen.map(|seen| self.backup(path, seen, adopted));
+        let path = path.to_owned();
         match (&before, recorded) {
             (Some(backup), None) if backup.lasting => {
                 let copy = backup.copy.clone();
                 original = Some(copy.clone());
-                self.plan.notes.push(Note::Foreign {
-                    path: path.to_owned(),
-                    copy,
-                });
+                let path = path.clone();
+                self.plan.notes.push(Note::Foreign { path, copy });
             }
             (Some(backup), Some(_)) if backup.lasting => {
-                let copy = backup.copy.clone();
-                self.plan.notes.push(Note::Changed {
-                    path: path.to_owned(),
-                    copy,
-                });
+                let (path, copy) = (path.clone(), backup.copy.clone());
+                self.plan.notes.push(Note::Changed { path, copy });
             }
-            (None, Some(_)) => self.plan.notes.push(Note::PutBack {
-                path: path.to_owned(),
-            }),
+            (None, Some(_)) => self.plan.notes.push(Note::PutBack { path: path.clone() }),
             (Some(backup), Some(record))
                 if backup.mode != record.mode || backup.uid != self.uid =>
             {
-                self.plan.notes.push(Note::PutBack {
-                    path: path.to_owned(),
-                });
+                self.plan.notes.push(Note::PutBack { path: path.clone() });
             }
             _ => {}
         }
-        next.files
-            .insert(path.to_owned(), record(role, wanted, original));
-        if seen.is_some_and(|seen| self.is(seen, wanted)) {
+        self.record(&path, role, &wanted, original);
+        if as_wanted {
             return;
         }
         let change = Change::File {
             staged,
-            sha256: wanted.sha256.clone(),
+            sha256: wanted.sha256,
             mode: wanted.mode,
+            owner: None,
         };
-        self.plan.steps.push(Step {
-            path: path.to_owned(),
-            change,
-            before,
-        });
+        self.step(path, change, before, Some(wanted.source));
     }
 
-    /// Files that were written once and are not wanted any more.
-    fn unwanted(&mut self, next: &mut State) {
+    /// Gives a path back. What someone else put in the place of a file of ours is theirs.
+    fn restore(&mut self, path: &str) {
+        let Some(record) = self.old.files.get(path) else {
+            return;
+        };
+        let seen = self.current.files.get(path);
+        if seen.is_some_and(|seen| seen.sha256 != record.sha256) {
+            return;
+        }
+        let before = seen.map(|seen| self.backup(path, seen, Some(&seen.sha256)));
+        let Some(copy) = &record.original else {
+            if seen.is_some() {
+                self.step(path.to_owned(), Change::Remove, before, None);
+            }
+            return;
+        };
+        let Some(original) = self.current.originals.get(copy) else {
+            let (path, copy) = (path.to_owned(), copy.clone());
+            self.next.files.insert(path.clone(), record.clone());
+            self.plan.notes.push(Note::Lost { path, copy });
+            return;
+        };
+        let change = Change::File {
+            staged: temporary(path),
+            sha256: original.sha256.clone(),
+            mode: original.mode,
+            owner: Some((original.uid, original.gid)),
+        };
+        let source = Source::Copy(copy.clone());
+        self.step(path.to_owned(), change, before, Some(source));
+    }
+
+    /// Files that were written once and are not wanted any more. A verifier stays.
+    fn unwanted(&mut self, targets: &[Target]) {
         for (path, record) in &self.old.files {
-            if next.files.contains_key(path) {
+            let named = |target: &Target| target.path() == Some(path);
+            if self.next.files.contains_key(path) || targets.iter().any(named) {
                 continue;
             }
             if record.role == Role::Verifier {
-                next.files.insert(path.clone(), record.clone());
-                continue;
-            }
-            // What someone else put there since is theirs.
-            let Some(seen) = self.current.files.get(path) else {
-                continue;
-            };
-            if seen.sha256 == record.sha256 {
-                let before = Some(self.backup(path, seen, &seen.sha256));
-                self.plan.steps.push(Step {
-                    path: path.clone(),
-                    change: Change::Remove,
-                    before,
-                });
+                self.next.files.insert(path.clone(), record.clone());
+            } else {
+                self.restore(path);
             }
         }
     }
@@ -206,31 +217,56 @@ impl Draft<'_> {
         let wanted = Wanted {
             sha256: Digest::of(bytes),
             mode: STATE_MODE,
+            source: Source::Bytes(bytes.to_vec()),
         };
         let seen = self.current.files.get(path);
         if seen.is_some_and(|seen| self.is(seen, &wanted)) {
             return;
         }
-        let before = seen.map(|seen| self.backup(path, seen, &seen.sha256));
+        let before = seen.map(|seen| self.backup(path, seen, Some(&seen.sha256)));
         let change = Change::File {
             staged: temporary(path),
             sha256: wanted.sha256,
             mode: wanted.mode,
+            owner: None,
         };
+        self.step(path.to_owned(), change, before, Some(wanted.source));
+    }
+
+    fn step(
+        &mut self,
+        path: String,
+        change: Change,
+        before: Option<Backup>,
+        source: Option<Source>,
+    ) {
+        if let Some(source) = source {
+            self.plan.contents.insert(path.clone(), source);
+        }
         self.plan.steps.push(Step {
-            path: path.to_owned(),
+            path,
             change,
             before,
         });
+    }
+
+    fn record(&mut self, path: &str, role: Role, wanted: &Wanted, original: Option<String>) {
+        let record = Record {
+            role,
+            sha256: wanted.sha256.clone(),
+            mode: wanted.mode,
+            original,
+        };
+        self.next.files.insert(path.to_owned(), record);
     }
 
     fn is(&self, seen: &Seen, wanted: &Wanted) -> bool {
         seen.sha256 == wanted.sha256 && seen.mode == wanted.mode && seen.uid == self.uid
     }
 
-    /// A file is ours when we wrote these bytes, or are about to.
-    fn backup(&self, path: &str, seen: &Seen, wanted: &Digest) -> Backup {
-        let lasting = !self.old.wrote(path, &seen.sha256) && seen.sha256 != *wanted;
+    /// A file is ours when we wrote these bytes, or when they are those to be `adopted`.
+    fn backup(&self, path: &str, seen: &Seen, adopted: Option<&Digest>) -> Backup {
+        let lasting = !self.old.wrote(path, &seen.sha256) && adopted != Some(&seen.sha256);
         let copy = if lasting {
             let digest = &seen.sha256.hex()[..16];
             format!("{}/{}.{digest}", layout::BACKUP_DIR, flat_name(path))
@@ -246,15 +282,6 @@ impl Draft<'_> {
             gid: seen.gid,
             lasting,
         }
-    }
-}
-
-fn record(role: Role, wanted: &Wanted, original: Option<String>) -> Record {
-    Record {
-        role,
-        sha256: wanted.sha256.clone(),
-        mode: wanted.mode,
-        original,
     }
 }
 

@@ -32,31 +32,35 @@ pub fn read(dir: &Path) -> Result<(Reading, Vec<Problem>), FolderError> {
         return Err(FolderError { path, source });
     }
     let read = crds::files::read(&[PathBuf::from(dir)]);
-    // For messages only: which file the settings are in.
-    let settings_file = read
-        .sources
-        .iter()
-        .find(|source| source.text.contains("EnforcementConfig"))
-        .map_or_else(String::new, |source| source.name.clone());
     // And again: what vanished in between was not read as empty.
     if let Err(source) = std::fs::metadata(dir) {
         return Err(FolderError { path, source });
     }
-    Ok(convert(crds::load::load_read(&read), &settings_file, dir))
+    let empty = read
+        .sources
+        .iter()
+        .filter(|source| crds::manifest::holds_nothing(&source.text));
+    let empty: Vec<String> = empty.map(|source| source.name.clone()).collect();
+    Ok(convert(crds::load::load_read(&read), &empty, dir))
 }
 
-fn convert(loaded: Loaded, settings_file: &str, dir: &Path) -> (Reading, Vec<Problem>) {
-    let relative = |file: &str| {
-        Path::new(file)
-            .strip_prefix(dir)
-            .map_or(file.to_owned(), |rest| rest.display().to_string())
+fn convert(loaded: Loaded, empty: &[String], dir: &Path) -> (Reading, Vec<Problem>) {
+    let relative = |file: &str| match Path::new(file).strip_prefix(dir) {
+        // What is about the folder itself is told with its own name.
+        Ok(rest) if !rest.as_os_str().is_empty() => rest.display().to_string(),
+        _ => file.to_owned(),
     };
+    let settings_file = loaded
+        .config_source
+        .as_ref()
+        .map_or_else(String::new, |source| relative(&source.file));
     let mut reading = Reading {
         broken: loaded
             .broken_files
             .iter()
             .map(|file| relative(file))
             .collect(),
+        empty: empty.iter().map(|file| relative(file)).collect(),
         ..Reading::default()
     };
     for InvalidObject {
@@ -84,7 +88,7 @@ fn convert(loaded: Loaded, settings_file: &str, dir: &Path) -> (Reading, Vec<Pro
         }
     }
     if let Some(settings) = loaded.settings {
-        reading.settings = SettingsReading::Valid(settings, relative(settings_file));
+        reading.settings = SettingsReading::Valid(settings, settings_file.clone());
     }
     let mut problems: Vec<Problem> = loaded
         .problems
@@ -102,7 +106,7 @@ fn convert(loaded: Loaded, settings_file: &str, dir: &Path) -> (Reading, Vec<Pro
         .config
         .is_some_and(|config| config.enforcement == Enforcement::Disabled)
     {
-        problems.push(not_disabled(relative(settings_file)));
+        problems.push(not_disabled(settings_file));
     }
     reading.policies = loaded
         .policies

@@ -80,6 +80,10 @@ pub fn recover(root: &Root) -> Result<Recovery, FileError> {
 }
 
 /// Removes the agent's leftovers beside `paths` and in its own folders. Only without a journal.
-pub fn tidy(root: &Root, place: &VerifierPlace, paths: &BTreeSet<String>) -> Result<(), FileError> {
+pub fn tidy(
+    root: &Root,
+    place: Option<&VerifierPlace>,
+    paths: &BTreeSet<String>,
+) -> Result<(), FileError> {
     transaction::sweep(root, place, paths.iter().map(String::as_str))
 }

@@ -7,6 +7,7 @@
 //!
 //! Paths are relative to the root, without a leading slash: `etc/nodeseal/verifier/policy.json`.
 
+pub(crate) mod hash;
 mod read;
 mod write;
 
@@ -18,7 +19,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-pub use self::read::{Content, EntryKind};
+pub use self::read::{Content, EntryKind, Seen};
 pub use self::write::Attributes;
 
 /// What goes wrong with one file. Each variant names the full path and what to do about it.

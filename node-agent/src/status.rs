@@ -20,6 +20,9 @@ pub struct Status {
     /// Digest of the bundle in force; absent before the first apply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub applied_bundle: Option<Digest>,
+    /// Digest of the bundle that was in force before that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_bundle: Option<Digest>,
     /// How many policies are in force.
     pub policies: usize,
     /// Digest over all managed files.
@@ -51,7 +54,7 @@ pub struct Status {
 }
 
 /// The container runtime.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Runtime {
     /// `containerd` or `cri-o`.
     pub name: String,
@@ -164,7 +167,7 @@ pub struct FileStatus {
     pub original: Option<String>,
 }
 
-const NOT_PROBED: &str = "nothing on this node has proven yet that pulls go through the verifier";
+const NOT_PROBED: &str = "nothing on this node has proven yet that pulls are held to the policies";
 
 impl Status {
     /// The status after a look, with the times that `previous` had for what did not change.
@@ -192,12 +195,20 @@ impl Status {
             ),
             Some((failure, message)) => ("False", failure.as_str(), message.clone()),
         };
-        let ready = if applied == "True" { "Ready" } else { reason };
+        let enforcing = match &report.not_enforcing {
+            Some(why) => ("False", "NotEnforcing", why.clone()),
+            None => ("Unknown", "NotProbed", NOT_PROBED.to_owned()),
+        };
+        let ready = match (applied, &report.not_enforcing) {
+            ("True", None) => (applied, "Ready", message.clone()),
+            ("True", Some(why)) => ("False", "NotEnforcing", why.clone()),
+            _ => (applied, reason, message.clone()),
+        };
         let conditions = vec![
             condition("Detected", detected, detected_reason, detected_message),
-            condition("Applied", applied, reason, message.clone()),
-            condition("Enforcing", "Unknown", "NotProbed", NOT_PROBED.to_owned()),
-            condition("Ready", applied, ready, message),
+            condition("Applied", applied, reason, message),
+            condition("Enforcing", enforcing.0, enforcing.1, enforcing.2),
+            condition("Ready", ready.0, ready.1, ready.2),
         ];
         let (last_applied_time, last_apply_notes) = match report.applied {
             Some(notes) => (Some(now), notes),
@@ -208,6 +219,13 @@ impl Status {
                 )
             }),
         };
+        let previous_bundle = previous.and_then(|previous| {
+            let is_new = previous.applied_bundle != report.bundle;
+            is_new
+                .then(|| previous.applied_bundle.clone())
+                .flatten()
+                .or_else(|| previous.previous_bundle.clone())
+        });
         let listed: Vec<String> = report
             .files
             .iter()
@@ -223,11 +241,9 @@ impl Status {
                 message: diagnostic.message.clone(),
             });
         Self {
-            runtime: Runtime {
-                name: "containerd".to_owned(),
-                version: None,
-            },
+            runtime: report.runtime,
             applied_bundle: report.bundle,
+            previous_bundle,
             policies: report.policies,
             files_digest: (!listed.is_empty()).then(|| Digest::of(listed.concat().as_bytes())),
             last_applied_time,

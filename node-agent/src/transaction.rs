@@ -3,11 +3,9 @@
 //! Every function here may be cut off at any point and called again: each step looks at what is
 //! on disk before it does anything.
 
-use policy::digest::Digest;
-
 use crate::journal::{Backup, Change, Step};
 use crate::layout;
-use crate::root::{Attributes, Content, FileError, Root, TEMPORARY_SUFFIX, split};
+use crate::root::{Attributes, FileError, Root, Seen, TEMPORARY_SUFFIX, split};
 
 /// The most that is read of one managed file. The verifier is the largest.
 pub const READ_LIMIT: u64 = 256 << 20;
@@ -26,33 +24,9 @@ pub enum StepError {
     },
 }
 
-/// Where a step's new content waits, with its digest and mode; `None` for a removal.
-fn staged(step: &Step) -> Option<(String, &Digest, u32)> {
-    match &step.change {
-        Change::File {
-            staged,
-            sha256,
-            mode,
-        } => Some((staged.clone(), sha256, *mode)),
-        Change::Folder {
-            staged,
-            sha256,
-            mode,
-            ..
-        } => Some((format!("{staged}/{}", split(&step.path).1), sha256, *mode)),
-        Change::Remove => None,
-    }
-}
-
-fn is(root: &Root, content: Option<&Content>, sha256: &Digest, mode: u32) -> bool {
-    content.is_some_and(|content| {
-        content.mode == mode && content.uid == root.uid() && Digest::of(&content.bytes) == *sha256
-    })
-}
-
 /// A regular file, or `None`: nothing, or something that the agent did not put there.
-fn look(root: &Root, path: &str) -> Result<Option<Content>, FileError> {
-    match root.read(path, READ_LIMIT) {
+fn look(root: &Root, path: &str) -> Result<Option<Seen>, FileError> {
+    match root.seen(path, READ_LIMIT) {
         Err(error) if error.is_foreign() => Ok(None),
         result => result,
     }
@@ -61,8 +35,8 @@ fn look(root: &Root, path: &str) -> Result<Option<Content>, FileError> {
 /// True when the path already is as the step wants it.
 fn is_done(root: &Root, step: &Step) -> Result<bool, FileError> {
     let there = look(root, &step.path)?;
-    Ok(match staged(step) {
-        Some((_, sha256, mode)) => is(root, there.as_ref(), sha256, mode),
+    Ok(match step.change.staged(&step.path) {
+        Some(staged) => there.is_some_and(|seen| staged.is(&seen, root.uid())),
         None => there.is_none(),
     })
 }
@@ -73,12 +47,12 @@ pub fn can_go_forward(root: &Root, steps: &[Step]) -> Result<bool, FileError> {
         if is_done(root, step)? {
             continue;
         }
-        match root.read(&step.path, READ_LIMIT) {
+        match root.seen(&step.path, READ_LIMIT) {
             Err(error) if error.is_foreign() => return Ok(false),
             result => drop(result?),
         }
-        if let Some((path, sha256, mode)) = staged(step)
-            && !is(root, look(root, &path)?.as_ref(), sha256, mode)
+        if let Some(staged) = step.change.staged(&step.path)
+            && !look(root, &staged.at)?.is_some_and(|seen| staged.is(&seen, root.uid()))
         {
             return Ok(false);
         }
@@ -125,39 +99,29 @@ pub fn back(root: &Root, steps: &[Step]) -> Result<(), StepError> {
 }
 
 fn restore(root: &Root, step: &Step, backup: &Backup) -> Result<(), StepError> {
-    let old = |content: &Content| {
-        content.mode == backup.mode
-            && content.uid == backup.uid
-            && content.gid == backup.gid
-            && Digest::of(&content.bytes) == backup.sha256
-    };
-    match root.read(&step.path, READ_LIMIT) {
+    let old = backup.seen();
+    match root.seen(&step.path, READ_LIMIT) {
         // Somebody put a folder or a link there since. It is not the agent's to replace; the next
         // look tells about it.
         Err(error) if error.is_foreign() => return Ok(()),
         there => {
-            if there?.is_some_and(|content| old(&content)) {
+            if there? == Some(old.clone()) {
                 return Ok(());
             }
         }
     }
-    let copy = root
-        .read(&backup.copy, READ_LIMIT)?
-        .filter(|copy| Digest::of(&copy.bytes) == backup.sha256)
-        .ok_or_else(|| StepError::Lost {
-            path: root.show(&backup.copy),
-        })?;
-    let attributes = Attributes {
-        mode: backup.mode,
-        owner: Some((backup.uid, backup.gid)),
-    };
     // The same temporary name as on the way forward. Should this be cut off, what is staged there
     // is not the new content, and so the next start goes back as well.
     let temporary = match &step.change {
         Change::File { staged, .. } => staged.clone(),
         _ => crate::root::temporary(&step.path),
     };
-    root.stage(&temporary, &copy.bytes, &attributes)?;
+    let copied = root.stage_copy(&backup.copy, &temporary, &Attributes::of(&old))?;
+    if copied.as_ref() != Some(&backup.sha256) {
+        root.remove(&temporary)?;
+        let path = root.show(&backup.copy);
+        return Err(StepError::Lost { path });
+    }
     root.rename(&temporary, &step.path)?;
     Ok(())
 }
@@ -179,7 +143,7 @@ pub fn finish(root: &Root, steps: &[Step]) -> Result<(), FileError> {
 /// Only for when no journal needs them. Names that are not the agent's stay.
 pub fn sweep<'a>(
     root: &Root,
-    place: &layout::VerifierPlace,
+    place: Option<&layout::VerifierPlace>,
     paths: impl IntoIterator<Item = &'a str>,
 ) -> Result<(), FileError> {
     let own = [
@@ -199,6 +163,9 @@ pub fn sweep<'a>(
             root.remove(&format!("{}/{name}", layout::BACKUP_DIR))?;
         }
     }
+    let Some(place) = place else {
+        return Ok(());
+    };
     root.remove(&place.staged_file())?;
     discard_folder(root, &place.staged_folder(), &place.file())
 }

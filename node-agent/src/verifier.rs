@@ -1,9 +1,12 @@
 //! The verifier's binary, as it comes with the agent (on the agent's own file system).
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Seek as _};
 use std::path::Path;
 
+use policy::digest::Digest;
+
+use crate::root::hash::Hasher;
 use crate::transaction::READ_LIMIT;
 
 /// Why the binary cannot be installed.
@@ -17,10 +20,10 @@ pub enum VerifierError {
         /// Why not.
         source: io::Error,
     },
-    /// It is empty or implausibly large.
+    /// It is no program, empty or implausibly large.
     #[error(
-        "the verifier {path} is no program (it is empty, or larger than {READ_LIMIT} bytes); \
-         installed, it would refuse every pull"
+        "the verifier {path} is no program (it has no ELF header, is empty, or larger than \
+         {READ_LIMIT} bytes); installed, it would refuse every pull"
     )]
     Implausible {
         /// The file.
@@ -28,21 +31,39 @@ pub enum VerifierError {
     },
 }
 
-/// Reads the binary.
-pub fn read(path: &Path) -> Result<Vec<u8>, VerifierError> {
+/// Opens the binary; also its size in bytes.
+pub fn open(path: &Path) -> Result<(File, u64), VerifierError> {
     let failed = |source| VerifierError::Read {
         path: path.display().to_string(),
         source,
     };
-    let file = File::open(path).map_err(failed)?;
-    let mut bytes = Vec::new();
-    file.take(READ_LIMIT + 1)
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
-    if bytes.is_empty() || bytes.len() as u64 > READ_LIMIT {
-        return Err(VerifierError::Implausible {
-            path: path.display().to_string(),
-        });
+    let mut file = File::open(path).map_err(failed)?;
+    let size = file.metadata().map_err(failed)?.len();
+    let mut magic = [0; 4];
+    let begins = file.read(&mut magic).map_err(failed)?;
+    file.rewind().map_err(failed)?;
+    // A script serves in tests.
+    let program = magic[..begins].starts_with(b"\x7fELF") || magic[..begins].starts_with(b"#!");
+    if !program || size > READ_LIMIT {
+        let path = path.display().to_string();
+        return Err(VerifierError::Implausible { path });
     }
-    Ok(bytes)
+    Ok((file, size))
+}
+
+/// The digest of the binary, which is never in memory as a whole.
+pub fn digest(path: &Path) -> Result<Digest, VerifierError> {
+    let (file, size) = open(path)?;
+    let (digest, read) =
+        Hasher::all(&mut file.take(READ_LIMIT + 1)).map_err(|source| VerifierError::Read {
+            path: path.display().to_string(),
+            source,
+        })?;
+    if read == size {
+        Ok(digest)
+    } else {
+        // It is being written right now, or is no regular file.
+        let path = path.display().to_string();
+        Err(VerifierError::Implausible { path })
+    }
 }

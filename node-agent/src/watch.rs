@@ -1,17 +1,19 @@
 //! The loop: look when something changes, look now and then anyway, stop when asked to.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use notify::event::{AccessKind, AccessMode, EventKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
-use policy::paths::{CONTAINERD_DROP_IN, VERIFIER_POLICY};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::agent::{Agent, Look};
+use crate::agent::{Agent, Look, Source};
+use crate::cluster::Order;
+use crate::root::split;
+use crate::runtime::Watched;
 
 /// How long nothing may happen before the folder is read: a change in Git or in a `ConfigMap` is
 /// many changes of files.
@@ -34,6 +36,7 @@ pub enum WatchError {
 pub async fn run(
     mut agent: Agent,
     recheck: Duration,
+    mut orders: Option<watch::Receiver<Order>>,
     mut tell: impl FnMut(&Look),
 ) -> Result<(), WatchError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(WatchError::Signals)?;
@@ -43,7 +46,10 @@ pub async fn run(
         // because folders that are swapped or made again have to be watched again.
         let dirs = own_dirs(&agent);
         let absent: Vec<&PathBuf> = dirs.iter().filter(|dir| !dir.is_dir()).collect();
-        let (watcher, mut changes) = watch(&agent, &dirs);
+        let (watcher, mut changes) = watch_files(&agent, &dirs);
+        if let Some(orders) = &mut orders {
+            agent.take(orders.borrow_and_update().clone());
+        }
         tell(&agent.look(Timestamp::now()));
         if absent.iter().any(|dir| dir.is_dir()) {
             // The look made folders that could not be watched before it.
@@ -53,6 +59,8 @@ pub async fn run(
             biased;
             () = stop(&mut terminate, &mut interrupt) => return Ok(()),
             Some(()) = changes.recv() => {}
+            // It is there as a whole: nothing to wait for.
+            () = ordered(&mut orders) => continue,
             () = sleep(recheck) => {}
         }
         let begin = Instant::now();
@@ -67,6 +75,16 @@ pub async fn run(
     }
 }
 
+/// Waits for another order of the cluster.
+async fn ordered(orders: &mut Option<watch::Receiver<Order>>) {
+    if let Some(orders) = orders
+        && orders.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending::<()>().await;
+}
+
 async fn stop(terminate: &mut Signal, interrupt: &mut Signal) {
     tokio::select! {
         _ = terminate.recv() => {}
@@ -75,45 +93,38 @@ async fn stop(terminate: &mut Signal, interrupt: &mut Signal) {
     tracing::info!("ending; the node keeps enforcing what it has");
 }
 
-/// The folders of the managed files and of containerd's configuration.
+/// The folders that matter, and those of the files that matter.
 fn own_dirs(agent: &Agent) -> Vec<PathBuf> {
-    let mut dirs: Vec<PathBuf> = own_paths(agent)
-        .iter()
-        .filter_map(|path| path.parent())
-        .map(PathBuf::from)
-        .collect();
-    dirs.push(
-        agent
-            .root()
-            .path()
-            .join(&agent.options().folder.place.folder),
-    );
+    let Watched { files, folders } = agent.options().runtime.watched(agent.root());
+    let of_files = files.iter().map(|file| split(file).0);
+    let all = of_files.chain(folders.iter().map(String::as_str));
+    let mut dirs: Vec<PathBuf> = all.map(|dir| agent.root().path().join(dir)).collect();
     dirs.sort();
     dirs.dedup();
     dirs
 }
 
-/// What of the node's matters: the verifier's whole folder, and three files.
-fn own_paths(agent: &Agent) -> [PathBuf; 4] {
-    let options = agent.options();
-    let folder = options.folder.place.folder.as_str();
-    [
-        folder,
-        VERIFIER_POLICY,
-        CONTAINERD_DROP_IN,
-        &options.containerd_config,
-    ]
-    .map(|path| agent.root().path().join(path))
+/// What of the node's matters.
+fn own_paths(agent: &Agent) -> Vec<PathBuf> {
+    let Watched { files, folders } = agent.options().runtime.watched(agent.root());
+    let all = files.iter().chain(&folders);
+    all.map(|path| agent.root().path().join(path)).collect()
 }
 
 /// Watches `dirs` and the policy folder (also from above: it may be a link that is swapped). What
 /// cannot be watched is looked at on the interval.
-fn watch(agent: &Agent, dirs: &[PathBuf]) -> (Option<RecommendedWatcher>, mpsc::Receiver<()>) {
+fn watch_files(
+    agent: &Agent,
+    dirs: &[PathBuf],
+) -> (Option<RecommendedWatcher>, mpsc::Receiver<()>) {
     let (sender, receiver) = mpsc::channel(1);
-    let policies = agent.options().policy_dir.clone();
+    let policies = match &agent.options().source {
+        Source::Folder(dir) => Some(dir.clone()),
+        Source::Cluster => None,
+    };
 
-    let mut relevant = own_paths(agent).to_vec();
-    relevant.push(policies.clone());
+    let mut relevant = own_paths(agent);
+    relevant.extend(policies.clone());
     let handler = move |event: notify::Result<notify::Event>| {
         if event.is_ok_and(|event| is_change(&event, &relevant)) {
             // A change is already waiting when the channel is full.
@@ -127,7 +138,8 @@ fn watch(agent: &Agent, dirs: &[PathBuf]) -> (Option<RecommendedWatcher>, mpsc::
             return (None, receiver);
         }
     };
-    for dir in dirs.iter().map(PathBuf::as_path).chain(policies.parent()) {
+    let above = policies.as_deref().and_then(Path::parent);
+    for dir in dirs.iter().map(PathBuf::as_path).chain(above) {
         if let Err(error) = watcher.watch(dir, RecursiveMode::NonRecursive) {
             tracing::debug!(
                 "{} is looked at on the interval only: {error}",
@@ -135,7 +147,9 @@ fn watch(agent: &Agent, dirs: &[PathBuf]) -> (Option<RecommendedWatcher>, mpsc::
             );
         }
     }
-    if let Err(error) = watcher.watch(&policies, RecursiveMode::Recursive) {
+    if let Some(policies) = policies
+        && let Err(error) = watcher.watch(&policies, RecursiveMode::Recursive)
+    {
         tracing::debug!(
             "{} is looked at on the interval only: {error}",
             policies.display()

@@ -9,10 +9,7 @@
 
 mod common;
 
-use std::os::unix::process::ExitStatusExt as _;
-use std::process::Stdio;
-
-use common::{DROP_IN, FOLDER, Node, POLICY, VERIFIER, config, policy};
+use common::{DROP_IN, FOLDER, Node, POLICY, VERIFIER, config, interrupted, killed_at, policy};
 
 const FILES: [&str; 3] = [POLICY, DROP_IN, VERIFIER];
 
@@ -53,24 +50,6 @@ fn set_new(node: &Node) {
 
 fn whole(node: &Node) -> Whole {
     FILES.map(|path| node.read(path))
-}
-
-/// Runs the agent with the fault at point `n`: true if it was killed there.
-fn killed_at(node: &Node, n: u64) -> bool {
-    let mut command = node.agent();
-    command
-        .arg("--once")
-        .env("NODESEAL_FAULT_AT", n.to_string());
-    let status = command
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .unwrap();
-    match (status.signal(), status.code()) {
-        (Some(9), None) => true,
-        (None, Some(0)) => false,
-        other => panic!("fault {n}: the agent ended with {other:?}"),
-    }
 }
 
 #[track_caller]
@@ -194,21 +173,6 @@ fn a_first_installation_that_is_killed_anywhere_is_whole_and_is_completed() {
     let points = drive(&installing(), &NOTHING, &new, "installation");
     println!("installation: killed at each of {points} points");
     assert!(points > 50, "only {points} points were reached");
-}
-
-/// The nodes that a kill leaves with a journal, one for each point that there is.
-fn interrupted(start: &Node) -> Vec<Node> {
-    let mut nodes = Vec::new();
-    for n in 1.. {
-        let node = start.copy();
-        if !killed_at(&node, n) {
-            break;
-        }
-        if node.read("var/lib/nodeseal/journal").is_some() {
-            nodes.push(node);
-        }
-    }
-    nodes
 }
 
 #[test]

@@ -9,7 +9,10 @@ use std::os::unix::fs::symlink;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{DROP_IN, FOLDER, Node, POLICY, VERIFIER, policy};
+use common::{
+    CRIO_POLICY, DROP_IN, FOLDER, NAMESPACES, Node, POLICY, REGISTRIES, SHIPPED, VERIFIER,
+    namespaced, policy,
+};
 
 /// Ends the agent whatever happens to the test.
 struct Agent(Child);
@@ -128,6 +131,30 @@ fn drift_is_put_back_without_waiting_for_the_interval() {
     eventually("the verifier", || node.read(VERIFIER).is_some());
     std::fs::remove_dir_all(node.at(FOLDER)).unwrap();
     eventually("the verifier's folder", || node.read(VERIFIER).is_some());
+}
+
+#[test]
+fn on_crio_drift_and_files_of_others_are_seen_as_they_come() {
+    let node = Node::crio();
+    node.policy_file("a.yaml", &policy("a", "a.example:5000"));
+    node.policy_file("team.yaml", &namespaced("team", "t", "t.example:5000"));
+    let _agent = Agent::start(&node);
+    let team = format!("{NAMESPACES}/team.json");
+    eventually("the first apply", || {
+        node.read("var/lib/nodeseal/status.json").is_some()
+    });
+    for path in [CRIO_POLICY, REGISTRIES, &team] {
+        let before = node.read(path);
+        node.put(path, SHIPPED);
+        eventually(path, || node.read(path) == before);
+        std::fs::remove_file(node.at(path)).unwrap();
+        eventually(path, || node.read(path) == before);
+    }
+    let taken = "docker: {a.example:5000: {}}\n";
+    node.put("etc/containers/registries.d/other.yaml", taken);
+    eventually("a taken location", || {
+        !node.read_text(REGISTRIES).contains("a.example")
+    });
 }
 
 #[test]

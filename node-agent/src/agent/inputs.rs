@@ -1,18 +1,18 @@
 //! Everything that a look reads before it decides.
 
-use policy::bundle::DefaultAction;
-use policy::paths::VERIFIER_POLICY;
-use policy::verifier::VerifierPolicy;
+use std::path::Path;
 
-use super::Agent;
+use policy::bundle::Bundle;
+
+use super::{Agent, Source};
 use crate::error::CycleError;
-use crate::facts::{self, Facts};
 use crate::ledger::{Ledger, LedgerError};
 use crate::merge::{self, Merged, Reading, SettingsReading};
+use crate::runtime::Runtime;
 use crate::state::State;
-use crate::status::{Detected, Problem, Report};
+use crate::status::{Problem, Report};
 use crate::transaction::READ_LIMIT;
-use crate::{containerd_config, layout, reading};
+use crate::{layout, reading};
 
 impl Agent {
     /// What is in force after the folder was read. Fills in what was in force before.
@@ -20,12 +20,47 @@ impl Agent {
         let last = self.ledger()?;
         if let Ok(Some(ledger)) = &last {
             report.bundle = Some(ledger.bundle.digest());
-            report.policies = ledger.sources.len();
+            report.policies = ledger.bundle.policies().count();
         }
-        let (reading, problems) = match reading::read(&self.options.policy_dir) {
+        match &self.options.source {
+            Source::Folder(dir) => self.merged_with(dir, last, report),
+            Source::Cluster => Ok((self.ordered(last)?, Vec::new())),
+        }
+    }
+
+    /// The bundle that the cluster asks for, or else the last good one.
+    fn ordered(&self, last: Result<Option<Ledger>, LedgerError>) -> Result<Merged, CycleError> {
+        let ledger = match (&self.order.bundle, last) {
+            (Some(bundle), _) => Ledger {
+                bundle: Bundle::clone(bundle),
+                ..Ledger::default()
+            },
+            (None, Ok(Some(ledger))) => ledger,
+            (None, Ok(None)) => {
+                let why = "the cluster has not said which yet";
+                return Err(CycleError::NothingYet { why });
+            }
+            (None, Err(source)) => {
+                let path = self.root.show(layout::BUNDLE);
+                return Err(CycleError::Ledger { path, source });
+            }
+        };
+        Ok(Merged {
+            ledger,
+            ..Merged::default()
+        })
+    }
+
+    fn merged_with(
+        &self,
+        dir: &Path,
+        last: Result<Option<Ledger>, LedgerError>,
+        report: &mut Report,
+    ) -> Result<(Merged, Vec<Problem>), CycleError> {
+        let (reading, problems) = match reading::read(dir) {
             Ok((reading, problems)) => (Some(reading), problems),
             Err(error) => {
-                let file = self.options.policy_dir.display().to_string();
+                let file = dir.display().to_string();
                 (None, vec![Problem::of_file(file, error.to_string())])
             }
         };
@@ -49,7 +84,8 @@ impl Agent {
             }
         };
         if reading.is_none() && last.is_none() {
-            return Err(CycleError::NothingYet);
+            let why = "the policy folder could never be read";
+            return Err(CycleError::NothingYet { why });
         }
         Ok((
             merge::merge(&last.unwrap_or_default(), reading.as_ref()),
@@ -57,7 +93,7 @@ impl Agent {
         ))
     }
 
-    fn ledger(&self) -> Result<Result<Option<Ledger>, LedgerError>, CycleError> {
+    pub(super) fn ledger(&self) -> Result<Result<Option<Ledger>, LedgerError>, CycleError> {
         let content = self.root.read(layout::BUNDLE, READ_LIMIT)?;
         Ok(content
             .map(|content| Ledger::from_json(&content.bytes))
@@ -67,12 +103,7 @@ impl Agent {
     /// True when the folder alone says all that has to be known, so that a lost ledger weakens
     /// nothing: everything valid, and settings that are there or were never strict.
     fn is_whole(&self, reading: &Reading) -> bool {
-        let strict = || {
-            let installed = self.root.read(VERIFIER_POLICY, READ_LIMIT).ok().flatten();
-            installed
-                .and_then(|content| VerifierPolicy::from_json(&content.bytes).ok())
-                .is_some_and(|policy| policy.flat.default_action() == DefaultAction::Reject)
-        };
+        let strict = || self.options.runtime.is_strict(&self.root);
         reading.invalid.is_empty()
             && reading.broken.is_empty()
             && match reading.settings {
@@ -82,13 +113,21 @@ impl Agent {
             }
     }
 
-    /// The record of written files. A damaged one only costs a copy of each file that differs.
+    /// The record of written files. A damaged one only costs a copy of each file that differs,
+    /// but where files build on the node's own, these could no longer be told from ours.
     pub(super) fn state(&self) -> Result<(State, Option<String>), CycleError> {
         let Some(content) = self.root.read(layout::STATE, READ_LIMIT)? else {
             return Ok((State::default(), None));
         };
         Ok(match State::from_json(&content.bytes) {
             Ok(state) => (state, None),
+            Err(source) if matches!(self.options.runtime, Runtime::Crio(_)) => {
+                return Err(CycleError::Record {
+                    path: self.root.show(layout::STATE),
+                    backups: self.root.show(layout::BACKUP_DIR),
+                    source,
+                });
+            }
             Err(error) => {
                 let path = self.root.show(layout::STATE);
                 (
@@ -97,28 +136,5 @@ impl Agent {
                 )
             }
         })
-    }
-
-    pub(super) fn facts(&self, report: &mut Report) -> Result<Facts, CycleError> {
-        let path = &self.options.containerd_config;
-        let content = self.root.read_following(path, 16 << 20)?;
-        let text = content.as_ref().map(|content| content.bytes.as_slice());
-        let config = match containerd_config::parse(path, text) {
-            Ok(config) => config,
-            Err(error) => {
-                report.detected = Detected::Unusable(error.to_string());
-                return Err(error.into());
-            }
-        };
-        let version = config.version.number();
-        report.detected = if text.is_some() {
-            Detected::Read(format!(
-                "containerd, configuration version {version} in /{path}"
-            ))
-        } else {
-            Detected::Missing(self.root.show(path))
-        };
-        let (folder, images) = (&self.options.folder, &self.options.sandbox_images);
-        Ok(facts::gather(&config, path, text.is_some(), folder, images))
     }
 }

@@ -1,9 +1,11 @@
+use policy::digest::Digest;
+
 use super::*;
 use crate::root::temporary;
 
 /// A root with `etc/first` and a folder, and the steps that give `etc/first` and `etc/second` new
 /// content.
-fn node() -> (tempfile::TempDir, Root, Vec<Step>, Contents) {
+fn node() -> (tempfile::TempDir, Root, Plan) {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("etc")).unwrap();
     let root = Root::open(dir.path()).unwrap();
@@ -16,6 +18,7 @@ fn node() -> (tempfile::TempDir, Root, Vec<Step>, Contents) {
         staged: temporary(path),
         sha256: Digest::of(b"new"),
         mode: 0o644,
+        owner: None,
     };
     let before = Backup {
         copy: "var/lib/nodeseal/backup/rollback/first".to_owned(),
@@ -30,14 +33,13 @@ fn node() -> (tempfile::TempDir, Root, Vec<Step>, Contents) {
         change: file(path),
         before: (path == "etc/first").then(|| before.clone()),
     });
-    let contents = Contents {
-        files: steps
-            .iter()
-            .map(|step| (step.path.clone(), b"new".to_vec()))
-            .collect(),
-        verifier: PathBuf::new(),
+    let content = |step: &Step| (step.path.clone(), Source::Bytes(b"new".to_vec()));
+    let plan = Plan {
+        contents: steps.iter().map(content).collect(),
+        steps: steps.to_vec(),
+        ..Plan::default()
     };
-    (dir, root, steps.to_vec(), contents)
+    (dir, root, plan)
 }
 
 fn names(dir: &std::path::Path) -> Vec<String> {
@@ -51,8 +53,8 @@ fn names(dir: &std::path::Path) -> Vec<String> {
 
 #[test]
 fn everything_is_put_in_place_and_nothing_is_left_over() {
-    let (dir, root, steps, contents) = node();
-    apply(&root, &VerifierPlace::default(), &steps, &contents).unwrap();
+    let (dir, root, plan) = node();
+    apply(&root, None, &plan).unwrap();
     assert_eq!(std::fs::read(dir.path().join("etc/first")).unwrap(), b"new");
     assert_eq!(names(&dir.path().join("etc")), ["first", "second"]);
     assert_eq!(names(&dir.path().join("var/lib/nodeseal")), ["backup"]);
@@ -61,10 +63,10 @@ fn everything_is_put_in_place_and_nothing_is_left_over() {
 
 #[test]
 fn a_failure_in_the_middle_puts_back_what_was_changed_before_it() {
-    let (dir, root, steps, contents) = node();
+    let (dir, root, plan) = node();
     // Found only when it is that step's turn.
     std::fs::create_dir(dir.path().join("etc/second")).unwrap();
-    let error = apply(&root, &VerifierPlace::default(), &steps, &contents).unwrap_err();
+    let error = apply(&root, None, &plan).unwrap_err();
     let ApplyError::RolledBack(_) = &error else {
         panic!("{error}")
     };
@@ -82,12 +84,12 @@ fn a_failure_in_the_middle_puts_back_what_was_changed_before_it() {
 
 #[test]
 fn a_failure_before_the_first_change_leaves_nothing_staged() {
-    let (dir, root, mut steps, contents) = node();
-    let Change::File { staged, .. } = &mut steps[1].change else {
+    let (dir, root, mut plan) = node();
+    let Change::File { staged, .. } = &mut plan.steps[1].change else {
         panic!()
     };
     *staged = "etc/first/below-a-file".to_owned();
-    let error = apply(&root, &VerifierPlace::default(), &steps, &contents).unwrap_err();
+    let error = apply(&root, None, &plan).unwrap_err();
     assert!(matches!(error, ApplyError::Write(_)), "{error}");
     assert_eq!(std::fs::read(dir.path().join("etc/first")).unwrap(), b"old");
     assert_eq!(names(&dir.path().join("etc")), ["first"]);
@@ -95,9 +97,9 @@ fn a_failure_before_the_first_change_leaves_nothing_staged() {
 
 #[test]
 fn a_file_that_changes_under_the_agents_hands_stops_it() {
-    let (dir, root, steps, contents) = node();
+    let (dir, root, plan) = node();
     std::fs::write(dir.path().join("etc/first"), "changed meanwhile").unwrap();
-    let error = apply(&root, &VerifierPlace::default(), &steps, &contents).unwrap_err();
+    let error = apply(&root, None, &plan).unwrap_err();
     assert!(matches!(error, ApplyError::Busy { .. }), "{error}");
     assert_eq!(names(&dir.path().join("etc")), ["first"]);
 }

@@ -86,16 +86,40 @@ fn a_policy_that_is_invalid_now_keeps_its_last_valid_form() {
 fn a_policy_that_was_never_valid_enforces_nothing() {
     let mut reading = reading(&[("a", "a.yaml", "a.example")]);
     reading.invalid.push((id("new"), "new.yaml".to_owned()));
-    let merged = merge(&last(), Some(&reading));
+    let merged = merge(&Ledger::default(), Some(&reading));
     assert_eq!(names(&merged), ["a"]);
     assert_eq!(merged.never_valid, [id("new")]);
 }
 
 #[test]
-fn what_came_from_a_file_that_is_broken_now_is_kept_and_the_rest_follows_the_folder() {
+fn a_policy_that_was_renamed_and_spoiled_at_once_is_kept_under_its_old_name() {
+    let mut reading = reading(&[("a", "a.yaml", "a.example")]);
+    reading.invalid.push((id("renamed"), "b.yaml".to_owned()));
+    let merged = merge(&last(), Some(&reading));
+    assert_eq!(names(&merged), ["a", "b"]);
+    assert_eq!(kept(&merged), [(Some("b".to_owned()), Why::MayHaveMoved)]);
+}
+
+#[test]
+fn what_came_from_a_file_that_holds_nothing_now_is_kept() {
+    let mut reading = reading(&[("a", "a.yaml", "a.example")]);
+    reading.empty.insert("b.yaml".to_owned());
+    let merged = merge(&last(), Some(&reading));
+    assert_eq!(names(&merged), ["a", "b"]);
+    assert_eq!(kept(&merged), [(Some("b".to_owned()), Why::FileEmpty)]);
+}
+
+#[test]
+fn what_came_from_a_file_that_is_broken_now_is_kept_and_so_is_what_may_have_moved_into_it() {
     let merged = merge(&last(), Some(&broken(Reading::default(), "a.yaml")));
-    assert_eq!(names(&merged), ["a"]);
-    assert_eq!(kept(&merged), [(Some("a".to_owned()), Why::FileBroken)]);
+    assert_eq!(names(&merged), ["a", "b"]);
+    assert_eq!(
+        kept(&merged),
+        [
+            (Some("a".to_owned()), Why::FileBroken),
+            (Some("b".to_owned()), Why::MayHaveMoved)
+        ]
+    );
     assert_eq!(merged.ledger.sources[&id("a")], "a.yaml");
 }
 

@@ -1,57 +1,111 @@
 //! What a plan is made from, and what it is.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
+use policy::containerd::File;
 use policy::digest::Digest;
+use policy::paths::VERIFIER_NAME;
 
 use crate::journal::Step;
 use crate::layout::VerifierPlace;
 use crate::root::EntryKind;
-
-/// A file as it is on disk.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
-    /// Digest of its bytes.
-    pub sha256: Digest,
-    /// Permission bits.
-    pub mode: u32,
-    /// Owner.
-    pub uid: u32,
-    /// Group.
-    pub gid: u32,
-}
+pub use crate::root::Seen;
 
 /// What is on disk now.
 #[derive(Debug, Clone, Default)]
 pub struct Current {
     /// The files at the paths that matter; absent ones are left out.
     pub files: BTreeMap<String, Seen>,
+    /// What was there before nodeseal, by the path of its copy; copies that are lost or damaged
+    /// are left out.
+    pub originals: BTreeMap<String, Seen>,
     /// The entries of the verifier's folder; `None` when there is no such folder.
     pub verifier_folder: Option<Vec<(String, EntryKind)>>,
 }
 
-/// A file as it should be.
+impl Current {
+    /// Refuses when the verifier's folder holds anything else.
+    pub(super) fn refuse_unexpected(&self, place: &VerifierPlace) -> Result<(), Refusal> {
+        let entries: Vec<String> = self
+            .verifier_folder
+            .iter()
+            .flatten()
+            .filter(|(name, _)| name != VERIFIER_NAME)
+            .map(|(name, kind)| format!("`{name}` ({kind})"))
+            .collect();
+        if entries.is_empty() {
+            return Ok(());
+        }
+        Err(Refusal::UnexpectedEntries {
+            folder: place.folder.clone(),
+            entries: entries.join(", "),
+        })
+    }
+}
+
+/// What becomes of one path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
-    /// Digest of its bytes.
-    pub sha256: Digest,
-    /// Permission bits.
-    pub mode: u32,
+pub enum Target {
+    /// This file stands there.
+    Write {
+        /// The path.
+        path: String,
+        /// The whole file.
+        file: File,
+        /// The path is nodeseal's alone, so a file there that is as it should be is its own. In
+        /// another path it is not: it has to be given back.
+        own: bool,
+    },
+    /// What was there before nodeseal stands there again, byte for byte, or nothing.
+    Restore {
+        /// The path.
+        path: String,
+    },
+    /// The verifier stands in its folder, alone.
+    Verifier {
+        /// Its binary, on the agent's own file system.
+        program: PathBuf,
+        /// Digest of that binary.
+        sha256: Digest,
+    },
+}
+
+impl Target {
+    /// The path, unless it is that of the verifier, which the place knows.
+    #[must_use]
+    pub fn path(&self) -> Option<&str> {
+        match self {
+            Self::Write { path, .. } | Self::Restore { path } => Some(path),
+            Self::Verifier { .. } => None,
+        }
+    }
 }
 
 /// What should be on disk.
 #[derive(Debug, Clone)]
 pub struct Desired {
-    /// Where the verifier goes.
-    pub place: VerifierPlace,
-    /// Digest of the verifier.
-    pub verifier: Digest,
-    /// The rendered files by path.
-    pub files: BTreeMap<String, Wanted>,
+    /// Where the verifier goes, on a runtime that has one.
+    pub place: Option<VerifierPlace>,
+    /// Everything that should be there, in the order in which it is changed, each path once. Files
+    /// that were written once and are not named are given back.
+    pub targets: Vec<Target>,
     /// The last good policies, as `layout::BUNDLE` holds them.
     pub bundle: Vec<u8>,
     /// Who owns what the agent writes.
     pub uid: u32,
+}
+
+/// Where the new content of a path comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// From memory.
+    Bytes(Vec<u8>),
+    /// A program on the agent's own file system. It is read when it is needed: an agent at rest
+    /// does not hold it in memory.
+    Program(PathBuf),
+    /// A copy below the root.
+    Copy(String),
 }
 
 /// Something about a managed file that its owner should know.
@@ -71,6 +125,14 @@ pub enum Note {
         /// What the change looked like.
         copy: String,
     },
+    /// What was there before nodeseal cannot be given back: its copy is lost or damaged. The file
+    /// of nodeseal's stays.
+    Lost {
+        /// The file.
+        path: String,
+        /// Where the copy was.
+        copy: String,
+    },
     /// A file of nodeseal's was removed, or its mode or owner changed, and is put back.
     PutBack {
         /// The file.
@@ -83,6 +145,8 @@ pub enum Note {
 pub struct Plan {
     /// In their order; empty when everything is as it should be.
     pub steps: Vec<Step>,
+    /// The new content of each path that a step writes.
+    pub contents: BTreeMap<String, Source>,
     /// What the record of the agent's files says afterwards.
     pub state: Vec<u8>,
     /// What to tell.

@@ -1,9 +1,11 @@
 use std::collections::BTreeMap;
 
-use policy::paths::{CONTAINERD_DROP_IN, STATE_DIR, VERIFIER_DIR};
+use policy::containerd::File;
+use policy::paths::{CONTAINERD_DROP_IN, STATE_DIR, VERIFIER_DIR, VERIFIER_NAME, VERIFIER_POLICY};
 
 use super::*;
 use crate::root::EntryKind;
+use crate::runtime::containerd::targets;
 
 const BINARY: &str = "opt/nodeseal/image-verifier/nodeseal-verifier";
 
@@ -16,22 +18,47 @@ fn seen(bytes: &[u8], mode: u32) -> Seen {
     }
 }
 
-fn wanted(bytes: &[u8]) -> Wanted {
-    Wanted {
-        sha256: Digest::of(bytes),
+fn file(bytes: &[u8]) -> File {
+    File {
+        bytes: bytes.to_vec(),
         mode: 0o644,
     }
 }
 
-fn desired(policy: &[u8], drop_in: Option<&[u8]>, verifier: &[u8]) -> Desired {
-    let mut files = BTreeMap::from([(VERIFIER_POLICY.to_owned(), wanted(policy))]);
+fn write(path: &str, bytes: &[u8]) -> Target {
+    let path = path.to_owned();
+    let file = file(bytes);
+    let own = path != POLICY_JSON;
+    Target::Write { path, file, own }
+}
+
+fn restore(path: &str) -> Target {
+    let path = path.to_owned();
+    Target::Restore { path }
+}
+
+/// What a containerd node should hold; `first` when nothing is there yet.
+fn containerd(policy: &[u8], drop_in: Option<&[u8]>, verifier: &[u8], first: bool) -> Desired {
+    let mut files = BTreeMap::from([(VERIFIER_POLICY.to_owned(), file(policy))]);
     if let Some(drop_in) = drop_in {
-        files.insert(CONTAINERD_DROP_IN.to_owned(), wanted(drop_in));
+        files.insert(CONTAINERD_DROP_IN.to_owned(), file(drop_in));
     }
+    let targets = targets(files, "verifier".into(), Digest::of(verifier), first);
     Desired {
-        place: VerifierPlace::default(),
-        verifier: Digest::of(verifier),
-        files,
+        place: Some(VerifierPlace::default()),
+        ..plain(targets)
+    }
+}
+
+fn desired(policy: &[u8], drop_in: Option<&[u8]>, verifier: &[u8]) -> Desired {
+    containerd(policy, drop_in, verifier, false)
+}
+
+/// Without a verifier.
+fn plain(targets: Vec<Target>) -> Desired {
+    Desired {
+        place: None,
+        targets,
         bundle: b"bundle".to_vec(),
         uid: 0,
     }
@@ -39,22 +66,29 @@ fn desired(policy: &[u8], drop_in: Option<&[u8]>, verifier: &[u8]) -> Desired {
 
 /// The node after `desired` was applied.
 fn applied(desired: &Desired, state: &State) -> (Current, State) {
-    let plan = plan(&Current::default(), state, desired).unwrap();
-    let mut current = Current {
-        verifier_folder: Some(vec![(VERIFIER_NAME.to_owned(), EntryKind::File)]),
-        ..Current::default()
-    };
+    applied_on(&Current::default(), state, desired)
+}
+
+fn applied_on(before: &Current, state: &State, desired: &Desired) -> (Current, State) {
+    let plan = plan(before, state, desired).unwrap();
+    let mut current = before.clone();
+    if desired.place.is_some() {
+        current.verifier_folder = Some(vec![(VERIFIER_NAME.to_owned(), EntryKind::File)]);
+    }
     for step in &plan.steps {
-        let (Change::File { sha256, mode, .. } | Change::Folder { sha256, mode, .. }) =
-            &step.change
-        else {
+        if let Some(backup) = step.before.as_ref().filter(|backup| backup.lasting) {
+            current.originals.insert(backup.copy.clone(), backup.seen());
+        }
+        let Some(staged) = step.change.staged(&step.path) else {
+            current.files.remove(&step.path);
             continue;
         };
+        let (uid, gid) = staged.attributes.owner.unwrap_or((0, 0));
         let seen = Seen {
-            sha256: sha256.clone(),
-            mode: *mode,
-            uid: 0,
-            gid: 0,
+            sha256: staged.sha256.clone(),
+            mode: staged.attributes.mode,
+            uid,
+            gid,
         };
         current.files.insert(step.path.clone(), seen);
     }
@@ -67,7 +101,7 @@ fn paths(plan: &Plan) -> Vec<&str> {
 
 #[test]
 fn the_first_installation_puts_the_policy_before_the_verifier_and_the_drop_in_last() {
-    let desired = desired(b"policy", Some(b"drop-in"), b"v1");
+    let desired = containerd(b"policy", Some(b"drop-in"), b"v1", true);
     let plan = plan(&Current::default(), &State::default(), &desired).unwrap();
     let order = [
         VERIFIER_POLICY,
@@ -212,4 +246,108 @@ fn a_drop_in_that_is_no_longer_needed_goes_last_and_only_when_it_is_ours() {
             .files
             .contains_key(CONTAINERD_DROP_IN)
     );
+}
+
+const POLICY_JSON: &str = "etc/crio/policy.json";
+
+/// A node with a policy.json of its own, after ours took its place.
+fn over_their_own() -> (Current, State) {
+    let mut before = Current::default();
+    let theirs = Seen {
+        uid: 7,
+        gid: 8,
+        ..seen(b"theirs", 0o640)
+    };
+    before.files.insert(POLICY_JSON.to_owned(), theirs);
+    let ours = plain(vec![write(POLICY_JSON, b"ours")]);
+    applied_on(&before, &State::default(), &ours)
+}
+
+#[test]
+fn what_was_there_before_is_given_back_with_mode_and_owner() {
+    let (current, state) = over_their_own();
+    let asked = plain(vec![restore(POLICY_JSON)]);
+    let not_named = plain(Vec::new());
+    for desired in [asked, not_named] {
+        let plan = plan(&current, &state, &desired).unwrap();
+        assert_eq!(paths(&plan), [POLICY_JSON, layout::STATE]);
+        let Change::File {
+            sha256,
+            mode,
+            owner,
+            ..
+        } = &plan.steps[0].change
+        else {
+            panic!("{:?}", plan.steps[0])
+        };
+        assert_eq!(
+            (sha256, *mode, *owner),
+            (&Digest::of(b"theirs"), 0o640, Some((7, 8)))
+        );
+        let copy = state.files[POLICY_JSON].original.clone().unwrap();
+        assert_eq!(plan.contents[POLICY_JSON], Source::Copy(copy));
+        assert!(State::from_json(&plan.state).unwrap().files.is_empty());
+    }
+}
+
+#[test]
+fn a_file_that_is_given_back_is_theirs_from_then_on() {
+    let (current, state) = over_their_own();
+    let back = plain(vec![restore(POLICY_JSON)]);
+    let (current, state) = applied_on(&current, &state, &back);
+    assert!(plan(&current, &state, &back).unwrap().steps.is_empty());
+    let again = plan(&current, &state, &plain(vec![write(POLICY_JSON, b"ours")])).unwrap();
+    assert!(matches!(&again.notes[..], [Note::Foreign { .. }]));
+}
+
+#[test]
+fn where_nothing_was_nothing_is_left() {
+    let ours = plain(vec![write(POLICY_JSON, b"ours")]);
+    let (current, state) = applied(&ours, &State::default());
+    let plan = plan(&current, &state, &plain(vec![restore(POLICY_JSON)])).unwrap();
+    assert_eq!(plan.steps[0].change, Change::Remove);
+}
+
+#[test]
+fn without_the_copy_our_file_stays_and_that_is_told() {
+    let (mut current, state) = over_their_own();
+    current.originals.clear();
+    let plan = plan(&current, &state, &plain(vec![restore(POLICY_JSON)])).unwrap();
+    assert!(plan.steps.is_empty(), "{:?}", plan.steps);
+    assert!(matches!(&plan.notes[..], [Note::Lost { .. }]));
+    assert_eq!(State::from_json(&plan.state).unwrap(), state);
+}
+
+#[test]
+fn a_removed_file_is_given_back_and_a_changed_one_is_left_to_whom_changed_it() {
+    let (mut current, state) = over_their_own();
+    current.files.remove(POLICY_JSON);
+    let back = plain(vec![restore(POLICY_JSON)]);
+    let removed = plan(&current, &state, &back).unwrap();
+    assert_eq!(paths(&removed), [POLICY_JSON, layout::STATE]);
+    current
+        .files
+        .insert(POLICY_JSON.to_owned(), seen(b"changed", 0o644));
+    let changed = plan(&current, &state, &back).unwrap();
+    assert_eq!(paths(&changed), [layout::STATE]);
+    assert!(State::from_json(&changed.state).unwrap().files.is_empty());
+}
+
+#[test]
+fn in_a_path_of_others_not_even_the_very_same_file_is_taken_for_ours() {
+    let same = plain(vec![write(POLICY_JSON, b"same")]);
+    let mut current = Current::default();
+    current
+        .files
+        .insert(POLICY_JSON.to_owned(), seen(b"same", 0o644));
+    let untouched = plan(&current, &State::default(), &same).unwrap();
+    assert_eq!(paths(&untouched), [layout::BUNDLE, layout::STATE]);
+    assert!(State::from_json(&untouched.state).unwrap().files.is_empty());
+    // With another mode it is replaced, and there is a copy to give back.
+    current
+        .files
+        .insert(POLICY_JSON.to_owned(), seen(b"same", 0o600));
+    let replaced = plan(&current, &State::default(), &same).unwrap();
+    let state = State::from_json(&replaced.state).unwrap();
+    assert!(state.files[POLICY_JSON].original.is_some());
 }

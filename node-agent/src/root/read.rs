@@ -6,9 +6,13 @@ use std::io::Read as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt as _;
 
+use std::time::SystemTime;
+
+use policy::digest::Digest;
 use rustix::fs::{Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::hash::Hasher;
 use super::{FileError, Root, split};
 
 /// A regular file as it was read.
@@ -16,6 +20,19 @@ use super::{FileError, Root, split};
 pub struct Content {
     /// All of its bytes.
     pub bytes: Vec<u8>,
+    /// Permission bits, set-id bits included.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+/// A regular file as it is on disk, without its bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// Digest of its bytes.
+    pub sha256: Digest,
     /// Permission bits, set-id bits included.
     pub mode: u32,
     /// Owner.
@@ -72,6 +89,43 @@ impl Root {
     ///
     /// A symbolic link in the place of the file is an error, wherever it leads.
     pub fn read(&self, path: &str, limit: u64) -> Result<Option<Content>, FileError> {
+        let file = self.regular(path)?;
+        file.map(|file| self.content(path, file, limit)).transpose()
+    }
+
+    /// Digest, mode and owner of a regular file of at most `limit` bytes; `None` when there is
+    /// none. However large the file, only a small part of it is in memory at once.
+    pub fn seen(&self, path: &str, limit: u64) -> Result<Option<Seen>, FileError> {
+        let Some(file) = self.regular(path)? else {
+            return Ok(None);
+        };
+        let meta = file
+            .metadata()
+            .map_err(|error| self.io("read", path, error))?;
+        let mut bounded = file.take(limit.saturating_add(1));
+        let (sha256, size) =
+            Hasher::all(&mut bounded).map_err(|error| self.io("read", path, error))?;
+        if size > limit {
+            let path = self.show(path);
+            return Err(FileError::TooLarge { path, limit });
+        }
+        Ok(Some(Seen {
+            sha256,
+            mode: meta.mode() & 0o7777,
+            uid: meta.uid(),
+            gid: meta.gid(),
+        }))
+    }
+
+    /// When a regular file was last written; `None` when there is none.
+    pub fn modified(&self, path: &str) -> Result<Option<SystemTime>, FileError> {
+        let modified = |file: File| file.metadata().and_then(|meta| meta.modified());
+        let time = self.regular(path)?.map(modified).transpose();
+        time.map_err(|error| self.io("look at", path, error))
+    }
+
+    /// Opens a regular file, not through a link in its place; `None` when there is none.
+    pub(super) fn regular(&self, path: &str) -> Result<Option<File>, FileError> {
         let (parent, name) = split(path);
         let Some(dir) = self.existing_dir(parent)? else {
             return Ok(None);
@@ -79,7 +133,7 @@ impl Root {
         // Not blocking: opening a pipe would wait for a writer before it could be refused.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         match rustix::fs::openat(&dir, name, flags, Mode::empty()) {
-            Ok(fd) => self.content(path, fd, limit).map(Some),
+            Ok(fd) => self.only_regular(path, fd).map(Some),
             Err(Errno::NOENT) => Ok(None),
             Err(Errno::LOOP) => Err(self.symlink(&dir, path)),
             // What open(2) says of a socket.
@@ -95,9 +149,20 @@ impl Root {
     /// Reads a file that others own, following links inside the root; `None` when there is none.
     pub fn read_following(&self, path: &str, limit: u64) -> Result<Option<Content>, FileError> {
         match self.resolve(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC) {
-            Ok(fd) => self.content(path, fd, limit).map(Some),
+            Ok(fd) => self
+                .content(path, self.only_regular(path, fd)?, limit)
+                .map(Some),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(self.io("open", path, errno)),
+        }
+    }
+
+    /// True when there is anything at the path, links inside the root followed.
+    pub fn exists(&self, path: &str) -> Result<bool, FileError> {
+        match self.resolve(path, OFlags::PATH | OFlags::CLOEXEC) {
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
+            Err(errno) => Err(self.io("look for", path, errno)),
         }
     }
 
@@ -130,8 +195,21 @@ impl Root {
             }
             Err(errno) => return Err(self.io("open", path, errno)),
         };
+        self.list(path, &dir).map(Some)
+    }
+
+    /// As [`Root::entries`], for a directory that others own: it may be a symbolic link.
+    pub fn entries_following(
+        &self,
+        path: &str,
+    ) -> Result<Option<Vec<(String, EntryKind)>>, FileError> {
+        let dir = self.existing_dir(path)?;
+        dir.map(|dir| self.list(path, &dir)).transpose()
+    }
+
+    fn list(&self, path: &str, dir: &OwnedFd) -> Result<Vec<(String, EntryKind)>, FileError> {
         let mut entries = Vec::new();
-        for entry in Dir::read_from(&dir).map_err(|errno| self.io("list", path, errno))? {
+        for entry in Dir::read_from(dir).map_err(|errno| self.io("list", path, errno))? {
             let entry = entry.map_err(|errno| self.io("list", path, errno))?;
             let name = entry.file_name();
             if name == c"." || name == c".." {
@@ -140,14 +218,14 @@ impl Root {
             let mut kind = entry.file_type();
             if kind == FileType::Unknown {
                 let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
-                let stat = rustix::fs::statat(&dir, name, flags)
+                let stat = rustix::fs::statat(dir, name, flags)
                     .map_err(|errno| self.io("look at an entry of", path, errno))?;
                 kind = FileType::from_raw_mode(stat.st_mode);
             }
             entries.push((name.to_string_lossy().into_owned(), EntryKind::of(kind)));
         }
         entries.sort_by(|a, b| a.0.cmp(&b.0));
-        Ok(Some(entries))
+        Ok(entries)
     }
 
     /// Opens a directory, or says that it does not exist.
@@ -159,20 +237,26 @@ impl Root {
         }
     }
 
-    fn content(&self, path: &str, fd: OwnedFd, limit: u64) -> Result<Content, FileError> {
+    fn only_regular(&self, path: &str, fd: OwnedFd) -> Result<File, FileError> {
         let file = File::from(fd);
         let meta = file
             .metadata()
             .map_err(|error| self.io("read", path, error))?;
         let found = EntryKind::of(FileType::from_raw_mode(meta.mode()));
-        if found != EntryKind::File {
-            let path = self.show(path);
-            return Err(FileError::WrongKind {
-                path,
-                found,
-                wanted: EntryKind::File,
-            });
+        if found == EntryKind::File {
+            return Ok(file);
         }
+        Err(FileError::WrongKind {
+            path: self.show(path),
+            found,
+            wanted: EntryKind::File,
+        })
+    }
+
+    fn content(&self, path: &str, file: File, limit: u64) -> Result<Content, FileError> {
+        let meta = file
+            .metadata()
+            .map_err(|error| self.io("read", path, error))?;
         let mut bytes = Vec::new();
         file.take(limit.saturating_add(1))
             .read_to_end(&mut bytes)

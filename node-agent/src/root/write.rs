@@ -3,13 +3,15 @@
 //! Everything is on disk (fsync of the file, then of its directory) before the call returns.
 
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{self, Read, Write as _};
 use std::os::fd::OwnedFd;
 
+use policy::digest::Digest;
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 
-use super::{FileError, Root, split, temporary};
+use super::hash::Hasher;
+use super::{FileError, Root, Seen, split, temporary};
 use crate::fault;
 
 /// Mode and owner of a file that is written.
@@ -26,6 +28,15 @@ impl Attributes {
     #[must_use]
     pub fn mode(mode: u32) -> Self {
         Self { mode, owner: None }
+    }
+
+    /// The mode and owner of a file that was seen.
+    #[must_use]
+    pub fn of(seen: &Seen) -> Self {
+        Self {
+            mode: seen.mode,
+            owner: Some((seen.uid, seen.gid)),
+        }
     }
 }
 
@@ -87,6 +98,20 @@ impl Root {
         bytes: &[u8],
         attributes: &Attributes,
     ) -> Result<(), FileError> {
+        let size = bytes.len() as u64;
+        self.stage_from(path, &mut { bytes }, size, attributes)?;
+        Ok(())
+    }
+
+    /// As [`Root::stage`], with all that `reader` gives; `size` is what it is thought to give.
+    /// Returns the digest of what was written. A small part of it is in memory at once.
+    pub fn stage_from(
+        &self,
+        path: &str,
+        reader: &mut dyn Read,
+        size: u64,
+        attributes: &Attributes,
+    ) -> Result<Digest, FileError> {
         let (parent, name) = split(path);
         let dir = self.parent(parent)?;
         let flags =
@@ -104,7 +129,7 @@ impl Root {
         }
         .map_err(|errno| self.io("create", path, errno))?;
         fault::point("after create", path);
-        let result = self.fill(path, fd, bytes, attributes);
+        let result = self.fill(path, fd, reader, size, attributes);
         if result.is_err() {
             // Half a file under a temporary name helps nobody; the first error is the one to tell.
             let _ = rustix::fs::unlinkat(&dir, name, AtFlags::empty());
@@ -112,21 +137,43 @@ impl Root {
         result
     }
 
+    /// Stages a copy of another file below the root, and returns the digest of what was copied;
+    /// `None` when there is no such file.
+    pub fn stage_copy(
+        &self,
+        from: &str,
+        path: &str,
+        attributes: &Attributes,
+    ) -> Result<Option<Digest>, FileError> {
+        let Some(mut file) = self.regular(from)? else {
+            return Ok(None);
+        };
+        let meta = file
+            .metadata()
+            .map_err(|error| self.io("read", from, error))?;
+        self.stage_from(path, &mut file, meta.len(), attributes)
+            .map(Some)
+    }
+
     fn fill(
         &self,
         path: &str,
         fd: OwnedFd,
-        bytes: &[u8],
+        reader: &mut dyn Read,
+        size: u64,
         attributes: &Attributes,
-    ) -> Result<(), FileError> {
+    ) -> Result<Digest, FileError> {
         let mut file = File::from(fd);
-        // Two writes, so that a fault can leave half a file.
-        let (first, second) = bytes.split_at(bytes.len() / 2);
-        file.write_all(first)
-            .map_err(|error| self.io("write", path, error))?;
+        let mut hasher = Hasher::new();
+        // In two parts, so that a fault can leave half a file.
+        pass(
+            &mut Read::take(&mut *reader, size / 2),
+            &mut file,
+            &mut hasher,
+        )
+        .map_err(|error| self.io("write", path, error))?;
         fault::point("amid write", path);
-        file.write_all(second)
-            .map_err(|error| self.io("write", path, error))?;
+        pass(reader, &mut file, &mut hasher).map_err(|error| self.io("write", path, error))?;
         fault::point("after write", path);
         if let Some((uid, gid)) = attributes.owner {
             let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
@@ -139,7 +186,9 @@ impl Root {
         file.sync_all()
             .map_err(|error| self.io("sync", path, error))?;
         fault::point("after fsync", path);
-        Ok(())
+        hasher
+            .finish()
+            .map_err(|error| self.io("write", path, error))
     }
 
     /// Renames a file or a directory over what is there, and syncs both directories.
@@ -219,5 +268,21 @@ impl Root {
 
     fn sync_dir(&self, dir: &OwnedFd, path: &str) -> Result<(), FileError> {
         rustix::fs::fsync(dir).map_err(|errno| self.io("sync the directory", path, errno))
+    }
+}
+
+/// Passes everything on, and its digest.
+fn pass(reader: &mut dyn Read, file: &mut File, hasher: &mut Hasher) -> io::Result<()> {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        match reader.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => {
+                hasher.update(&buffer[..count]);
+                file.write_all(&buffer[..count])?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
 }

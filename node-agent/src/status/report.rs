@@ -3,7 +3,7 @@
 use policy::containerd::Diagnostic;
 use policy::digest::Digest;
 
-use super::{FileStatus, Kept, Problem};
+use super::{FileStatus, Kept, Problem, Runtime};
 
 /// Why files are not as the policies ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +43,9 @@ impl Failure {
 /// Everything that one look at folder and files found out.
 #[derive(Debug, Clone, Default)]
 pub struct Report {
-    /// What was wrong with containerd's configuration, if anything.
+    /// The runtime.
+    pub runtime: Runtime,
+    /// What is known of the runtime's configuration.
     pub detected: Detected,
     /// Digest of the bundle in force.
     pub bundle: Option<Digest>,
@@ -51,6 +53,8 @@ pub struct Report {
     pub policies: usize,
     /// Why the files are not as the policies ask.
     pub failure: Option<(Failure, String)>,
+    /// What is known to keep the runtime from enforcing anything.
+    pub not_enforcing: Option<String>,
     /// Files were changed, and this is what was met.
     pub applied: Option<Vec<String>>,
     /// What this runtime cannot enforce.
@@ -65,7 +69,7 @@ pub struct Report {
     pub files: Vec<FileStatus>,
 }
 
-/// What is known of containerd's configuration.
+/// What is known of the runtime's configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Detected {
     /// It was not looked at.

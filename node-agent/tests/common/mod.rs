@@ -1,10 +1,11 @@
 //! A node in a temporary folder, and the agent run on it.
 
 // Each test program uses its own part of this.
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -38,6 +39,13 @@ spec:
           {key}
 "
     )
+}
+
+/// A policy of one namespace, as a user writes it.
+pub(crate) fn namespaced(namespace: &str, name: &str, scope: &str) -> String {
+    policy(name, scope)
+        .replace("ClusterImageSignaturePolicy", "ImageSignaturePolicy")
+        .replace("metadata:", &format!("metadata:\n  namespace: {namespace}"))
 }
 
 /// The configuration as a user writes it.
@@ -92,19 +100,47 @@ impl Ran {
 /// A node: a root, a folder of policies, and a verifier to install.
 pub(crate) struct Node {
     dir: tempfile::TempDir,
+    runtime: Runtime,
 }
+
+#[derive(Clone, Copy)]
+enum Runtime {
+    Containerd,
+    Crio,
+}
+
+/// The policy.json that distributions ship, more or less.
+pub(crate) const SHIPPED: &str =
+    "{\n  \"default\": [ {\"type\": \"insecureAcceptAnything\"} ]\n}\n";
+pub(crate) const CRIO_POLICY: &str = "etc/crio/policy.json";
+pub(crate) const REGISTRIES: &str = "etc/containers/registries.d/nodeseal.yaml";
+pub(crate) const NAMESPACES: &str = "etc/crio/policies";
 
 impl Node {
     /// A node with containerd's configuration in place.
     pub(crate) fn new() -> Self {
-        let node = Self {
-            dir: tempfile::tempdir().unwrap(),
-        };
-        std::fs::create_dir(node.policies()).unwrap();
-        std::fs::create_dir(node.root()).unwrap();
+        let node = Self::empty(Runtime::Containerd);
         let config = "version = 3\nimports = [\"/etc/containerd/conf.d/*.toml\"]\n";
         node.put("etc/containerd/config.toml", config);
         node.verifier_to_install(b"#!/bin/sh\nexit 0\n");
+        node
+    }
+
+    /// A node with CRI-O's configuration and policy in place, as its packages ship them.
+    pub(crate) fn crio() -> Self {
+        let node = Self::empty(Runtime::Crio);
+        let config = "[crio.image]\nsignature_policy = \"/etc/crio/policy.json\"\n";
+        node.put("etc/crio/crio.conf.d/10-crio.conf", config);
+        node.put(CRIO_POLICY, SHIPPED);
+        node.put("etc/containers/registries.d/default.yaml", "# nothing\n");
+        node
+    }
+
+    fn empty(runtime: Runtime) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let node = Self { dir, runtime };
+        std::fs::create_dir(node.policies()).unwrap();
+        std::fs::create_dir(node.root()).unwrap();
         node
     }
 
@@ -119,7 +155,8 @@ impl Node {
             .status()
             .unwrap();
         assert!(done.success());
-        Self { dir }
+        let runtime = self.runtime;
+        Self { dir, runtime }
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -176,14 +213,17 @@ impl Node {
     /// The agent with the usual arguments; `--once` and the like are the caller's.
     pub(crate) fn agent(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_nodeseal-agent"));
+        match self.runtime {
+            Runtime::Containerd => command
+                .args(["--runtime", "containerd", "--verifier"])
+                .arg(self.dir().join("verifier")),
+            Runtime::Crio => command.args(["--runtime", "cri-o", "--runtime-version", "1.34.1"]),
+        };
         command
-            .args(["--runtime", "containerd"])
             .arg("--policy-dir")
             .arg(self.policies())
             .arg("--root")
             .arg(self.root())
-            .arg("--verifier")
-            .arg(self.dir().join("verifier"))
             .stdin(Stdio::null());
         command
     }
@@ -203,6 +243,15 @@ impl Node {
         collect(&self.root(), &self.root(), &mut files);
         files.remove("var/lib/nodeseal/lock");
         files
+    }
+
+    /// The copies in the backup folder, without the notes beside them.
+    pub(crate) fn copies(&self) -> Vec<String> {
+        let names = std::fs::read_dir(self.at("var/lib/nodeseal/backup")).unwrap();
+        names
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name.starts_with("etc+") && name.strip_suffix(".json").is_none())
+            .collect()
     }
 
     /// Names of temporary files anywhere, and of a journal.
@@ -244,4 +293,37 @@ fn collect(root: &Path, dir: &Path, files: &mut BTreeMap<String, (u64, Vec<u8>)>
             files.insert(name, (meta.ino(), std::fs::read(&path).unwrap()));
         }
     }
+}
+
+/// Runs the agent with the fault at point `n`: true if it was killed there.
+pub(crate) fn killed_at(node: &Node, n: u64) -> bool {
+    let mut command = node.agent();
+    command
+        .arg("--once")
+        .env("NODESEAL_FAULT_AT", n.to_string());
+    let status = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .unwrap();
+    match (status.signal(), status.code()) {
+        (Some(9), None) => true,
+        (None, Some(0)) => false,
+        other => panic!("fault {n}: the agent ended with {other:?}"),
+    }
+}
+
+/// The nodes that a kill leaves with a journal, one for each point that there is.
+pub(crate) fn interrupted(start: &Node) -> Vec<Node> {
+    let mut nodes = Vec::new();
+    for n in 1.. {
+        let node = start.copy();
+        if !killed_at(&node, n) {
+            break;
+        }
+        if node.read("var/lib/nodeseal/journal").is_some() {
+            nodes.push(node);
+        }
+    }
+    nodes
 }
