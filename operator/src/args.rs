@@ -1,0 +1,92 @@
+//! The command line.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use operator::Settings;
+use operator::index::Options;
+use policy::scope::Scope;
+use tracing_subscriber::EnvFilter;
+
+/// Turn the image-signature policies of a cluster into bundles for its nodes, and sum up what the
+/// nodes report.
+#[derive(Debug, Parser)]
+#[command(name = "nodeseal-operator", version)]
+pub(crate) struct Args {
+    /// The cluster [default: the one that this process runs in]
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Namespace of the lease by which replicas choose their leader
+    #[arg(long, value_name = "NAMESPACE", default_value = "nodeseal-system")]
+    namespace: String,
+    /// Port of /healthz and /readyz
+    #[arg(long, value_name = "PORT", default_value_t = 8081)]
+    health_port: u16,
+    /// Images that every node accepts whatever the policies say, such as this product's own; a
+    /// scope without tag, and may be given several times
+    #[arg(long, value_name = "SCOPE", value_parser = exempt)]
+    exempt_image: Vec<Scope>,
+    /// Seconds between two reads of a Secret with keys
+    #[arg(long, value_name = "SECONDS", default_value_t = 60,
+          value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    secret_refresh: u64,
+    /// How log lines are written, to stderr
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON object on a line
+    Json,
+}
+
+fn exempt(text: &str) -> Result<Scope, String> {
+    let scope = Scope::parse(text).map_err(|error| error.to_string())?;
+    match scope.version() {
+        None => Ok(scope),
+        Some(_) => Err("give the repository, without tag and digest".to_owned()),
+    }
+}
+
+impl Args {
+    pub(crate) fn into_settings(self) -> Settings {
+        Settings {
+            kubeconfig: self.kubeconfig,
+            namespace: self.namespace,
+            identity: identity(),
+            health_port: self.health_port,
+            secret_refresh: Duration::from_secs(self.secret_refresh),
+            options: Options {
+                exempt: self.exempt_image.into_iter().collect(),
+                ..Options::default()
+            },
+        }
+    }
+}
+
+/// A pod's host name is its own, and its first process starts again under the same id: then it
+/// takes its own lease up at once.
+fn identity() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("{}-{}", host.trim(), std::process::id())
+}
+
+impl LogFormat {
+    /// Begins to log.
+    pub(crate) fn install(self) {
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+        let builder = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr);
+        match self {
+            Self::Text => builder.with_ansi(std::io::stderr().is_terminal()).init(),
+            Self::Json => builder.json().init(),
+        }
+    }
+}

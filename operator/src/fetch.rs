@@ -1,0 +1,199 @@
+//! `ConfigMaps` and Secrets, one by one and by name.
+//!
+//! A `ConfigMap` is watched. A Secret is read with `get`, again and again, because that is the one
+//! right that a namespace gives; and only the keys that a policy names leave this module.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crds::convert::Holder;
+use futures::StreamExt as _;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::{Api, Client};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::index::{Event, Fetched, Found, Source};
+
+/// How long one read may take.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// One task for each source.
+pub(crate) struct Fetchers {
+    client: Client,
+    events: mpsc::Sender<Event>,
+    /// Between two reads of a Secret.
+    refresh: Duration,
+    tasks: BTreeMap<Source, (BTreeSet<String>, JoinHandle<()>)>,
+}
+
+impl Fetchers {
+    pub(crate) fn new(client: Client, events: mpsc::Sender<Event>, refresh: Duration) -> Self {
+        Self {
+            client,
+            events,
+            refresh,
+            tasks: BTreeMap::new(),
+        }
+    }
+
+    /// Reads these sources from now on, and no others.
+    pub(crate) fn update(&mut self, wanted: BTreeMap<Source, BTreeSet<String>>) {
+        self.tasks.retain(|source, (keys, task)| {
+            let keep = wanted.get(source) == Some(keys);
+            if !keep {
+                task.abort();
+            }
+            keep
+        });
+        for (source, keys) in wanted {
+            if !self.tasks.contains_key(&source) {
+                let task = self.spawn(source.clone(), keys.clone());
+                self.tasks.insert(source, (keys, task));
+            }
+        }
+    }
+
+    fn spawn(&self, source: Source, keys: BTreeSet<String>) -> JoinHandle<()> {
+        let (client, events) = (self.client.clone(), self.events.clone());
+        match source.holder {
+            Holder::ConfigMap => tokio::spawn(watch(client, source, keys, events)),
+            Holder::Secret => tokio::spawn(poll(client, source, keys, events, self.refresh)),
+        }
+    }
+}
+
+impl Drop for Fetchers {
+    fn drop(&mut self) {
+        for (_, task) in self.tasks.values() {
+            task.abort();
+        }
+    }
+}
+
+async fn watch(
+    client: Client,
+    source: Source,
+    keys: BTreeSet<String>,
+    events: mpsc::Sender<Event>,
+) {
+    let api = Api::<ConfigMap>::namespaced(client, &source.namespace);
+    let stream = watcher::watch_object(api, &source.name).default_backoff();
+    let mut stream = std::pin::pin!(stream);
+    while let Some(item) = stream.next().await {
+        let fetched = match item {
+            Ok(Some(object)) => of_config_map(object, &keys),
+            Ok(None) => Fetched::Missing,
+            Err(error) => watch_failed(&error),
+        };
+        if events
+            .send(Event::Source(source.clone(), fetched))
+            .await
+            .is_err()
+        {
+            return;
+        }
+    }
+}
+
+fn watch_failed(error: &watcher::Error) -> Fetched {
+    use watcher::Error::{InitialListFailed, WatchError, WatchFailed, WatchStartFailed};
+    match error {
+        InitialListFailed(error) | WatchStartFailed(error) | WatchFailed(error) => failed(error),
+        WatchError(status) if status.code == 403 => Fetched::Forbidden,
+        other => Fetched::Unreadable(other.to_string()),
+    }
+}
+
+async fn poll(
+    client: Client,
+    source: Source,
+    keys: BTreeSet<String>,
+    events: mpsc::Sender<Event>,
+    refresh: Duration,
+) {
+    let api = Api::<Secret>::namespaced(client, &source.namespace);
+    loop {
+        let answer = tokio::time::timeout(DEADLINE, api.get_opt(&source.name)).await;
+        let fetched = match answer {
+            Ok(Ok(Some(object))) => of_secret(object, &keys),
+            Ok(Ok(None)) => Fetched::Missing,
+            Ok(Err(error)) => failed(&error),
+            Err(_) => Fetched::Unreadable(format!("no answer within {} s", DEADLINE.as_secs())),
+        };
+        if events
+            .send(Event::Source(source.clone(), fetched))
+            .await
+            .is_err()
+        {
+            return;
+        }
+        tokio::time::sleep(refresh).await;
+    }
+}
+
+fn failed(error: &kube::Error) -> Fetched {
+    match error {
+        kube::Error::Api(status) if status.code == 403 => Fetched::Forbidden,
+        kube::Error::Api(status) => Fetched::Unreadable(status.message.clone()),
+        other => Fetched::Unreadable(other.to_string()),
+    }
+}
+
+fn of_config_map(object: ConfigMap, keys: &BTreeSet<String>) -> Fetched {
+    let (text, binary) = (
+        object.data.unwrap_or_default(),
+        object.binary_data.unwrap_or_default(),
+    );
+    let value = |key: &String| match text.get(key) {
+        Some(text) => Some(Ok(text.clone())),
+        None => binary
+            .contains_key(key)
+            .then(|| Err("its value is binary, and keys are PEM: put it into `data`".to_owned())),
+    };
+    Fetched::Found(Found {
+        values: keys.iter().map(|key| (key.clone(), value(key))).collect(),
+        known: text.keys().chain(binary.keys()).cloned().collect(),
+    })
+}
+
+fn of_secret(object: Secret, keys: &BTreeSet<String>) -> Fetched {
+    let data = object.data.unwrap_or_default();
+    let value = |key: &String| {
+        let bytes = data.get(key)?;
+        let text = String::from_utf8(bytes.0.clone());
+        Some(text.map_err(|_| "its value is no UTF-8 text, and keys are PEM".to_owned()))
+    };
+    Fetched::Found(Found {
+        values: keys.iter().map(|key| (key.clone(), value(key))).collect(),
+        known: data.keys().cloned().collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::ByteString;
+
+    use super::*;
+
+    #[test]
+    fn only_what_a_policy_names_is_taken_from_a_secret() {
+        let value = |text: &str| ByteString(text.as_bytes().to_vec());
+        let data = [
+            ("cosign.key".to_owned(), value("private")),
+            ("cosign.pub".to_owned(), value("public")),
+        ];
+        let secret = Secret {
+            data: Some(data.into()),
+            ..Secret::default()
+        };
+        let fetched = of_secret(secret, &["cosign.pub".to_owned()].into());
+        let values = [("cosign.pub".to_owned(), Some(Ok("public".to_owned())))];
+        let expected = Found {
+            values: values.into(),
+            known: vec!["cosign.key".to_owned(), "cosign.pub".to_owned()],
+        };
+        assert_eq!(fetched, Fetched::Found(expected));
+    }
+}

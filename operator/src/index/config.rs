@@ -1,0 +1,125 @@
+//! The cluster's one configuration: what is in force, and what is to be said about it.
+
+use crds::convert::{self, Configuration};
+use crds::types::{Enforcement, EnforcementConfigStatus};
+use jiff::Timestamp;
+use policy::aggregate::{Finding, Truth, reason};
+use policy::bundle::{DefaultAction, Settings};
+use policy::problem::Reason;
+
+use super::compile::words;
+use super::objects::ConfigObject;
+use super::status::{Line, with_times};
+
+/// What holds for the cluster.
+#[derive(Debug, Default)]
+pub(crate) struct Config {
+    /// The last valid values.
+    pub(crate) in_force: Configuration,
+    /// The emergency stop.
+    pub(crate) disabled: bool,
+    /// What is wrong with the object as it is now.
+    problem: Option<Finding>,
+    /// The object was deleted, and its values outlive it.
+    deleted: bool,
+    /// Whether valid values were ever seen.
+    known: bool,
+    /// The uid and generation that were looked at last.
+    seen: Option<(String, i64)>,
+}
+
+impl Config {
+    /// Takes in the object as it is now.
+    pub(crate) fn update(&mut self, object: Option<&ConfigObject>) {
+        let Some(object) = object else {
+            self.deleted |= self.seen.take().is_some() && self.known;
+            self.problem = None;
+            return;
+        };
+        let now = (object.meta.uid.clone(), object.meta.generation);
+        if self.seen.as_ref() == Some(&now) {
+            return;
+        }
+        self.seen = Some(now);
+        self.deleted = false;
+        let unreadable = |why: &String| {
+            let message = format!("the operator cannot read it, is it older than the API? {why}");
+            Finding::new(Reason::Invalid.as_str(), message)
+        };
+        let configuration = object.spec.as_ref().map_err(unreadable).and_then(|spec| {
+            let made = convert::configuration(spec).map_err(|problems| {
+                let first = problems
+                    .first()
+                    .map_or(Reason::Invalid, |first| first.reason);
+                Finding::new(first.as_str(), words(&problems))
+            });
+            made.map(|made| (made, spec.enforcement))
+        });
+        match configuration {
+            Ok((configuration, enforcement)) => {
+                self.in_force = configuration;
+                self.disabled = enforcement == Enforcement::Disabled;
+                self.problem = None;
+                self.known = true;
+            }
+            Err(problem) => self.problem = Some(problem),
+        }
+    }
+
+    /// Takes over what nodes were last given, where the object was deleted or made invalid while
+    /// nobody watched. `own` are the exemptions that come from no configuration.
+    pub(crate) fn recover(&mut self, last: &Settings, own: &Settings) {
+        let set = last.default_action != DefaultAction::Allow
+            || !last.exempt_images.is_subset(&own.exempt_images);
+        if !self.known && set {
+            self.in_force.settings = last.clone();
+            self.deleted = self.seen.is_none();
+            self.known = true;
+        }
+    }
+
+    /// What policies have to say about a configuration that is gone.
+    pub(crate) fn stalled(&self) -> Option<Finding> {
+        let message = "the EnforcementConfig `default` was deleted and its last values stay in force: create it again, with the values that you want";
+        self.deleted
+            .then(|| Finding::new(reason::CONFIG_DELETED, message))
+    }
+
+    /// What policies have to say about the emergency stop.
+    pub(crate) fn halted(&self) -> Option<Finding> {
+        let message = "enforcement is Disabled in the EnforcementConfig, and nodes go back to what they had before nodeseal: set it to Enabled";
+        self.disabled
+            .then(|| Finding::new("EnforcementDisabled", message))
+    }
+
+    /// The status of the object as it is now.
+    pub(crate) fn status(&self, object: &ConfigObject, now: Timestamp) -> EnforcementConfigStatus {
+        let good = Finding::new(reason::VALID, "the configuration is in force");
+        let (truth, finding) = match &self.problem {
+            None => (Truth::True, good),
+            Some(Finding { reason, message }) => {
+                let kept = if self.known {
+                    "; the last valid values stay in force"
+                } else {
+                    "; it was never valid, so the defaults are in force"
+                };
+                let finding = Finding::new(reason.clone(), format!("{message}{kept}"));
+                (Truth::False, finding)
+            }
+        };
+        let line = |kind: &'static str, truth| Line {
+            kind,
+            truth,
+            finding: &finding,
+        };
+        let mut lines = vec![line("Accepted", truth), line("Ready", truth)];
+        if truth != Truth::True {
+            lines.push(line("Stalled", Truth::True));
+        }
+        let generation = object.meta.generation;
+        EnforcementConfigStatus {
+            observed_generation: Some(generation),
+            conditions: with_times(&lines, generation, &object.status.conditions, now),
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! What differs between what should be and what is, as writes.
+
+use std::collections::BTreeSet;
+
+use crds::types::PolicyStatus;
+use jiff::Timestamp;
+use policy::model::PolicyId;
+
+use super::Index;
+use super::objects::PolicyObject;
+use super::plan::Plan;
+use super::status::only_counts_differ;
+use super::write::Write;
+
+impl Index {
+    /// Bundles, and the nodes that are pointed at them.
+    pub(super) fn bundle_writes(&mut self, plan: &Plan, now: Timestamp) -> Vec<Write> {
+        let mut writes = Vec::new();
+        for (name, spec) in &plan.wanted {
+            if let Some(spec) = spec {
+                let (name, spec) = (name.clone(), spec.clone());
+                self.offer(&mut writes, Write::CreateBundle { name, spec }, 0, now);
+            }
+        }
+        let mut due = Vec::new();
+        for node in self.nodes.iter() {
+            let Some(bundle) = plan.desired.get(&node.name) else {
+                continue;
+            };
+            // A node is never pointed at a bundle that is not there.
+            let there = self.bundles.get(bundle).is_some() && !self.doomed.contains_key(bundle);
+            let own = self.node_policies.get(&node.name);
+            let right = own.is_some_and(|own| {
+                own.bundle.as_ref() == Some(bundle) && own.owner.as_ref() == Some(&node.meta.uid)
+            });
+            if there && !right {
+                let write = Write::SetBundle {
+                    node: node.name.clone(),
+                    uid: node.meta.uid.clone(),
+                    bundle: bundle.clone(),
+                };
+                due.push((write, own.map_or(0, |own| own.meta.version)));
+            }
+        }
+        for (write, version) in due {
+            self.offer(&mut writes, write, version, now);
+        }
+        self.collect(&mut writes, plan, now);
+        writes
+    }
+
+    /// Deletes bundles that no node shall run, runs or had before, once they have been so for a
+    /// while.
+    fn collect(&mut self, writes: &mut Vec<Write>, plan: &Plan, now: Timestamp) {
+        let own = || self.node_policies.iter();
+        // An object that cannot be read may refer to any bundle. While nothing is enforced, and
+        // where no node is left, bundles are where the last valid forms live.
+        let keep_all = own().any(|own| own.bundle.is_none())
+            || self.config.disabled
+            || self.nodes.is_empty()
+            || !plan.too_large.is_empty();
+        let used: BTreeSet<&String> = own()
+            .flat_map(|own| [&own.bundle, &own.applied, &own.previous])
+            .flatten()
+            .chain(plan.wanted.keys())
+            .collect();
+        let useless: Vec<(String, String, u64)> = self
+            .bundles
+            .iter()
+            .filter(|object| !keep_all && !used.contains(&object.name))
+            .map(|object| {
+                let meta = &object.meta;
+                (object.name.clone(), meta.uid.clone(), meta.version)
+            })
+            .collect();
+        let names: BTreeSet<&String> = useless.iter().map(|(name, ..)| name).collect();
+        self.unused.retain(|name, _| names.contains(name));
+        drop(names);
+        for (name, uid, version) in useless {
+            let since = *self.unused.entry(name.clone()).or_insert(now);
+            if now.duration_since(since) >= self.options.unused {
+                let write = Write::DeleteBundle {
+                    name: name.clone(),
+                    uid: uid.clone(),
+                };
+                if self.outbox.offer(&write, version, now) {
+                    self.doomed.insert(name, uid);
+                    writes.push(write);
+                }
+            }
+        }
+    }
+
+    /// What is to be said about policies and the configuration.
+    pub(super) fn status_writes(
+        &mut self,
+        statuses: Vec<(PolicyId, PolicyStatus)>,
+        now: Timestamp,
+    ) -> Vec<Write> {
+        let mut writes = Vec::new();
+        if let Some(object) = self.configs.get(&()) {
+            let status = self.config.status(object, now);
+            if status != object.status {
+                let version = object.meta.version;
+                self.offer(&mut writes, Write::ConfigStatus { status }, version, now);
+            }
+        }
+        let mut counts = Vec::new();
+        let mut due = Vec::new();
+        for (id, status) in statuses {
+            let Some(object) = self.policy(&id) else {
+                continue;
+            };
+            if status == object.status {
+                continue;
+            }
+            let counts_only = only_counts_differ(&status, &object.status);
+            let version = object.meta.version;
+            let write = Write::PolicyStatus {
+                id,
+                status,
+                counts_only,
+            };
+            if counts_only {
+                counts.push((write, version));
+            } else {
+                due.push((write, version));
+            }
+        }
+        if counts.is_empty() {
+            self.counts_due = None;
+        } else {
+            let until = *self.counts_due.get_or_insert(now + self.options.counts);
+            if now >= until {
+                due.extend(counts);
+                self.counts_due = None;
+            }
+        }
+        for (write, version) in due {
+            self.offer(&mut writes, write, version, now);
+        }
+        writes
+    }
+
+    fn policy(&self, id: &PolicyId) -> Option<&PolicyObject> {
+        match id {
+            PolicyId::Cluster { .. } => self.cluster_policies.get(id),
+            PolicyId::Namespaced { .. } => self.namespaced_policies.get(id),
+        }
+    }
+
+    fn offer(&mut self, writes: &mut Vec<Write>, write: Write, version: u64, now: Timestamp) {
+        if self.outbox.offer(&write, version, now) {
+            writes.push(write);
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! The state of the cluster as far as nodeseal is concerned, and what should be written.
+//!
+//! A synchronous state machine: [`Index::apply`] takes in what the watches say,
+//! [`Index::reconcile`] says what to write. There is no client in here and no clock, so tests need
+//! no server.
+//!
+//! ```text
+//!  objects ──▶ compile ──▶ forms ──▶ plan ──▶ bundles of nodes ─┐
+//!                                     │                         ├─▶ writes
+//!             capability ──▶ sums ◀───┘──▶ statuses ────────────┘
+//! ```
+//!
+//! What is written follows from what is there: an unchanged cluster, a list that is read again and
+//! a new process write nothing. No write is handed out before every kind was listed whole and every
+//! reference was looked at, because what is not known yet would look like what is gone.
+
+mod capability;
+mod compile;
+mod config;
+mod emit;
+mod forms;
+mod objects;
+mod plan;
+mod select;
+mod sources;
+mod status;
+mod sums;
+mod write;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+use policy::bundle::{Bundle, Settings};
+use policy::digest::Digest;
+use policy::model::PolicyId;
+use policy::scope::Scope;
+
+use self::capability::Capabilities;
+use self::config::Config;
+use self::forms::Forms;
+use self::objects::Store;
+use self::plan::Names;
+use self::select::Classes;
+use self::sources::{Sources, of_spec};
+use self::write::Outbox;
+
+pub use self::objects::{
+    BundleObject, Change, ConfigObject, Meta, NodeObject, NodePolicyObject, Object, PolicyObject,
+    Runtime, SpecObject,
+};
+pub use self::sources::{Fetched, Found, Source};
+pub use self::write::{Write, WriteKey};
+
+/// What does not come from the cluster.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Images that every node accepts besides those of the configuration: the product's own.
+    pub exempt: BTreeSet<Scope>,
+    /// For how long a node that has joined is not waited for.
+    pub joining: SignedDuration,
+    /// For how long changes of mere counts are gathered: a node that joins must not rewrite every
+    /// policy at once.
+    pub counts: SignedDuration,
+    /// For how long a bundle must have been of no use before it is deleted.
+    pub unused: SignedDuration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            exempt: BTreeSet::new(),
+            joining: SignedDuration::from_mins(5),
+            counts: SignedDuration::from_secs(10),
+            unused: SignedDuration::from_mins(1),
+        }
+    }
+}
+
+/// One thing that a watch says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// About `ClusterImageSignaturePolicies`.
+    ClusterPolicy(Change<PolicyObject>),
+    /// About `ImageSignaturePolicies`.
+    Policy(Change<PolicyObject>),
+    /// About the `EnforcementConfig`.
+    Config(Change<ConfigObject>),
+    /// About Nodes.
+    Node(Change<NodeObject>),
+    /// About `NodeImagePolicies`.
+    NodePolicy(Change<NodePolicyObject>),
+    /// About `PolicyBundles`.
+    Bundle(Change<BundleObject>),
+    /// About a `ConfigMap` or Secret.
+    Source(Source, Fetched),
+}
+
+/// The state. See the module.
+#[derive(Debug, Default)]
+pub struct Index {
+    options: Options,
+    cluster_policies: Store<PolicyObject>,
+    namespaced_policies: Store<PolicyObject>,
+    configs: Store<ConfigObject>,
+    nodes: Store<NodeObject>,
+    node_policies: Store<NodePolicyObject>,
+    bundles: Store<BundleObject>,
+    sources: Sources,
+    changed_sources: BTreeSet<Source>,
+    /// Of each bundle the digests of its policies.
+    digests: BTreeMap<String, BTreeMap<PolicyId, Digest>>,
+    forms: Forms,
+    config: Config,
+    capabilities: Capabilities,
+    names: Names,
+    outbox: Outbox,
+    /// Whether the last valid forms were taken from the bundles.
+    started: bool,
+    /// Until when changes of mere counts are gathered.
+    counts_due: Option<Timestamp>,
+    /// Since when bundles are of no use.
+    unused: BTreeMap<String, Timestamp>,
+    /// Bundles, by name and uid, whose deletion was asked for: they are as good as gone.
+    doomed: BTreeMap<String, String>,
+}
+
+impl Index {
+    /// An index that knows nothing yet.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        Self {
+            options,
+            ..Self::default()
+        }
+    }
+
+    /// Takes in what a watch says.
+    pub fn apply(&mut self, event: Event) {
+        match event {
+            Event::ClusterPolicy(change) => self.cluster_policies.change(change),
+            Event::Policy(change) => self.namespaced_policies.change(change),
+            Event::Config(change) => self.configs.change(change),
+            Event::Node(change) => self.nodes.change(change),
+            Event::NodePolicy(change) => self.node_policies.change(change),
+            Event::Bundle(change) => {
+                self.bundles.change(change);
+                self.read_bundles();
+            }
+            Event::Source(source, fetched) => {
+                if self.sources.apply(source.clone(), fetched) {
+                    self.changed_sources.insert(source);
+                }
+            }
+        }
+    }
+
+    fn read_bundles(&mut self) {
+        let bundles = &self.bundles;
+        self.digests.retain(|name, _| bundles.get(name).is_some());
+        for object in bundles.iter() {
+            if let Ok(bundle) = &object.content
+                && !self.digests.contains_key(&object.name)
+            {
+                let digests = bundle.policies().map(|p| (p.id().clone(), p.digest()));
+                self.digests.insert(object.name.clone(), digests.collect());
+            }
+        }
+        let gone = |name: &String, uid: &String| {
+            bundles
+                .get(name)
+                .is_none_or(|object| object.meta.uid != *uid)
+        };
+        self.doomed.retain(|name, uid| !gone(name, uid));
+    }
+
+    /// All policies.
+    fn policies(&self) -> impl Iterator<Item = &PolicyObject> + Clone {
+        policies(&self.cluster_policies, &self.namespaced_policies)
+    }
+
+    /// The `ConfigMaps` and Secrets that have to be looked at, each with the keys of its data.
+    #[must_use]
+    pub fn wanted(&self) -> BTreeMap<Source, BTreeSet<String>> {
+        let mut wanted: BTreeMap<Source, BTreeSet<String>> = BTreeMap::new();
+        for object in self.policies() {
+            let Ok(spec) = &object.spec else { continue };
+            for (source, key) in of_spec(&object.id, &spec.policy) {
+                wanted.entry(source).or_default().insert(key.to_owned());
+            }
+        }
+        wanted
+    }
+
+    /// Whether everything was listed whole and looked at once, so that what is missing is really
+    /// not there.
+    #[must_use]
+    pub fn is_synced(&self) -> bool {
+        let listed = self.cluster_policies.synced()
+            && self.namespaced_policies.synced()
+            && self.configs.synced()
+            && self.nodes.synced()
+            && self.node_policies.synced()
+            && self.bundles.synced();
+        listed && (self.started || self.sources.settled(&self.wanted()))
+    }
+
+    /// What should be written now and was not handed out before, the most urgent first. Nothing
+    /// before [`Index::is_synced`].
+    pub fn reconcile(&mut self, now: Timestamp) -> Vec<Write> {
+        if !self.observe() {
+            return Vec::new();
+        }
+        let classes = Classes::new(self.nodes.iter(), self.policies());
+        let selections = self.selections(&classes);
+        let plan = self.plan(&classes, &selections);
+        let statuses = self.statuses(&classes, &selections, &plan, now);
+        self.outbox.begin();
+        let mut writes = self.bundle_writes(&plan, now);
+        writes.extend(self.status_writes(statuses, now));
+        self.outbox.end();
+        writes.sort_by_key(Write::rank);
+        writes
+    }
+
+    /// Works out the forms of all policies without writing anything: what a process does that does
+    /// not lead, so that it knows the last valid forms when it does. False before
+    /// [`Index::is_synced`].
+    pub fn observe(&mut self) -> bool {
+        if !self.is_synced() {
+            return false;
+        }
+        let wanted = self.wanted();
+        self.sources.retain(&wanted);
+        self.config.update(self.configs.get(&()));
+        if !self.started {
+            let own = Settings {
+                exempt_images: self.options.exempt.clone(),
+                ..Settings::default()
+            };
+            if let Some(last) = last_bundles(&self.bundles, &self.node_policies, false).first() {
+                self.config.recover(last.settings(), &own);
+            }
+        }
+        let changed = std::mem::take(&mut self.changed_sources);
+        let policies = policies(&self.cluster_policies, &self.namespaced_policies);
+        self.forms.forget_users(policies.clone(), &changed);
+        self.forms
+            .update(policies, &self.sources, &self.config.in_force);
+        if !self.started {
+            let every = self.config.disabled;
+            let last = last_bundles(&self.bundles, &self.node_policies, every);
+            self.forms.recover(&last);
+            self.started = true;
+        }
+        true
+    }
+
+    /// A write succeeded, and this is what the API server made of the object, where it says so.
+    pub fn done(&mut self, write: &Write, answer: Option<Event>) {
+        let version = answer.as_ref().and_then(version_of);
+        if let Some(event) = answer {
+            self.apply(event);
+        }
+        self.outbox.done(write, version);
+    }
+
+    /// A write failed; it is handed out again after a pause.
+    pub fn failed(&mut self, write: &Write, now: Timestamp) {
+        if let Write::DeleteBundle { name, .. } = write {
+            self.doomed.remove(name);
+        }
+        self.outbox.failed(write, now);
+    }
+
+    /// Somebody else leads now: what was handed out is void.
+    pub fn resign(&mut self) {
+        self.outbox.clear();
+        self.doomed.clear();
+        self.unused.clear();
+        self.counts_due = None;
+    }
+
+    /// When [`Index::reconcile`] may have something to say although nothing happened.
+    #[must_use]
+    pub fn deadline(&self, now: Timestamp) -> Option<Timestamp> {
+        let joining = self.nodes.iter().map(|node| self.joined(node));
+        let collect = self.unused.iter().filter_map(|(name, since)| {
+            let doomed = self.doomed.contains_key(name);
+            (!doomed).then(|| *since + self.options.unused)
+        });
+        let later = joining.filter(|time| *time > now);
+        let times = later.chain(collect).chain(self.counts_due);
+        times.chain(self.outbox.deadline()).min()
+    }
+}
+
+fn policies<'a>(
+    cluster: &'a Store<PolicyObject>,
+    namespaced: &'a Store<PolicyObject>,
+) -> impl Iterator<Item = &'a PolicyObject> + Clone {
+    cluster.iter().chain(namespaced.iter())
+}
+
+fn version_of(event: &Event) -> Option<u64> {
+    fn of<T: Object>(change: &Change<T>) -> Option<u64> {
+        match change {
+            Change::Apply(object) => Some(object.meta().version),
+            _ => None,
+        }
+    }
+    match event {
+        Event::ClusterPolicy(change) | Event::Policy(change) => of(change),
+        Event::Config(change) => of(change),
+        Event::NodePolicy(change) => of(change),
+        Event::Bundle(change) => of(change),
+        Event::Node(_) | Event::Source(..) => None,
+    }
+}
+
+/// The bundles that nodes were last given, newest first; all that there are where no node was
+/// given any, or where `every` is asked for.
+fn last_bundles<'a>(
+    bundles: &'a Store<BundleObject>,
+    node_policies: &Store<NodePolicyObject>,
+    every: bool,
+) -> Vec<&'a Bundle> {
+    let given: BTreeSet<&String> = node_policies
+        .iter()
+        .filter_map(|own| own.bundle.as_ref())
+        .collect();
+    let mut last: Vec<&BundleObject> = bundles
+        .iter()
+        .filter(|object| every || given.is_empty() || given.contains(&object.name))
+        .collect();
+    last.sort_by_key(|object| std::cmp::Reverse((object.meta.created, object.meta.version)));
+    last.into_iter()
+        .filter_map(|object| object.content.as_ref().ok())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

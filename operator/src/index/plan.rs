@@ -1,0 +1,167 @@
+//! Which bundle each node shall run.
+
+use std::collections::BTreeMap;
+
+use crds::bundle::{TooLarge, encode, object_name};
+use crds::types::PolicyBundleSpec;
+use policy::aggregate::Finding;
+use policy::bundle::{Bundle, Settings};
+use policy::digest::Digest;
+use policy::model::PolicyId;
+use policy::problem::Reason;
+
+use super::Index;
+use super::forms::Form;
+use super::objects::NodeObject;
+use super::select::Classes;
+
+/// How one policy selects nodes.
+#[derive(Debug)]
+pub(crate) struct Selection {
+    by_class: Vec<bool>,
+    /// It is kept in its last valid form, which is no longer known to select the nodes that the
+    /// spec now selects: so nodes that have it keep it.
+    kept: bool,
+}
+
+/// Which bundle each node shall run.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    /// Bundle by node. A node that is missing here keeps what it has.
+    pub(crate) desired: BTreeMap<String, String>,
+    /// Bundles that are wanted, with their content where they are not known to exist.
+    pub(crate) wanted: BTreeMap<String, Option<PolicyBundleSpec>>,
+    /// Policies that some node's bundle has no room for.
+    pub(crate) too_large: BTreeMap<PolicyId, Finding>,
+}
+
+/// Names of bundles that were worked out before, by what went into them.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    known: BTreeMap<Digest, Result<String, TooLarge>>,
+}
+
+impl Index {
+    /// How each policy selects nodes, by its id.
+    pub(crate) fn selections(&self, classes: &Classes) -> BTreeMap<PolicyId, Selection> {
+        self.policies()
+            .map(|object| {
+                let entry = self.forms.get(&object.id);
+                let form = entry.and_then(|entry| entry.form.as_ref());
+                let selection = Selection {
+                    by_class: classes.selected(object),
+                    kept: form.is_some_and(|form| !form.current),
+                };
+                (object.id.clone(), selection)
+            })
+            .collect()
+    }
+
+    /// Whether a policy selects a node of that class.
+    pub(crate) fn selects(
+        &self,
+        id: &PolicyId,
+        selection: &Selection,
+        node: &NodeObject,
+        class: usize,
+    ) -> bool {
+        let by_class = selection.by_class.get(class).copied().unwrap_or(true);
+        if !selection.kept {
+            return by_class;
+        }
+        let own = self.node_policies.get(&node.name);
+        let given = own.and_then(|own| own.bundle.as_ref());
+        // A bundle without policies is what the emergency stop gives.
+        let digests = given
+            .and_then(|bundle| self.digests.get(bundle))
+            .filter(|digests| !digests.is_empty());
+        digests.map_or(by_class, |digests| digests.contains_key(id))
+    }
+
+    /// What goes into every bundle besides policies.
+    pub(crate) fn settings(&self) -> Settings {
+        let mut settings = self.config.in_force.settings.clone();
+        if self.config.disabled {
+            settings = Settings::default();
+        }
+        let own = self.options.exempt.iter().cloned();
+        settings.exempt_images.extend(own);
+        settings
+    }
+
+    /// Works out the bundle of every node.
+    pub(crate) fn plan(
+        &mut self,
+        classes: &Classes,
+        selections: &BTreeMap<PolicyId, Selection>,
+    ) -> Plan {
+        let settings = self.settings();
+        let mut plan = Plan::default();
+        let mut names = std::mem::take(&mut self.names);
+        let mut used = BTreeMap::new();
+        // Nodes of one class differ only in what is kept on them.
+        let mut groups: BTreeMap<(usize, Vec<&PolicyId>), Vec<&str>> = BTreeMap::new();
+        for node in self.nodes.iter() {
+            let class = classes.of(&node.name);
+            let kept: Vec<&PolicyId> = selections
+                .iter()
+                .filter(|(id, s)| s.kept && self.selects(id, s, node, class))
+                .map(|(id, _)| id)
+                .collect();
+            groups.entry((class, kept)).or_default().push(&node.name);
+        }
+        for ((class, kept), nodes) in groups {
+            let in_class = |selection: &Selection| {
+                selection.by_class.get(class).copied().unwrap_or(true) && !selection.kept
+            };
+            let forms: Vec<&Form> = selections
+                .iter()
+                .filter(|(id, selection)| in_class(selection) || kept.contains(id))
+                .filter_map(|(id, _)| self.forms.get(id)?.form.as_ref())
+                .filter(|_| !self.config.disabled)
+                .collect();
+            let content = fingerprint(&settings, &forms);
+            let bundle = || {
+                let policies = forms.iter().map(|form| form.policy.clone());
+                Bundle::new(settings.clone(), policies)
+            };
+            let known = names.known.remove(&content);
+            let name = known.or_else(|| used.get(&content).cloned());
+            let name = name.unwrap_or_else(|| {
+                let bundle = bundle();
+                encode(&bundle).map(|_| object_name(&bundle.digest()))
+            });
+            match &name {
+                Ok(name) => {
+                    let is_there = self.bundles.get(name).is_some();
+                    let spec = (!is_there && !plan.wanted.contains_key(name))
+                        .then(|| encode(&bundle()).ok())
+                        .flatten();
+                    plan.wanted.entry(name.clone()).or_insert(spec);
+                    let desired = nodes.iter().map(|node| ((*node).to_owned(), name.clone()));
+                    plan.desired.extend(desired);
+                }
+                Err(error) => {
+                    let message = format!("{error}. Until then nodes keep what they have");
+                    let finding = Finding::new(Reason::TooLarge.as_str(), message);
+                    let ids = forms.iter().map(|form| form.policy.id().clone());
+                    plan.too_large.extend(ids.map(|id| (id, finding.clone())));
+                }
+            }
+            used.insert(content, name);
+        }
+        names.known = used;
+        self.names = names;
+        plan
+    }
+}
+
+/// Tells sets of policies apart without writing their JSON each time.
+fn fingerprint(settings: &Settings, forms: &[&Form]) -> Digest {
+    let mut text = serde_json::to_string(settings).unwrap_or_default();
+    for form in forms {
+        text.push('\n');
+        text.push_str(form.digest.as_str());
+    }
+    Digest::of(text.as_bytes())
+}

@@ -1,0 +1,189 @@
+//! The status of every policy, from what all nodes report.
+
+use std::collections::BTreeMap;
+
+use crds::types::PolicyStatus;
+use jiff::Timestamp;
+use policy::aggregate::{ConditionType, Finding, Node, Truth, aggregate, reason};
+use policy::digest::Digest;
+use policy::model::PolicyId;
+
+use super::Index;
+use super::objects::{NodeObject, NodePolicyObject, PolicyObject, Runtime};
+use super::plan::{Plan, Selection};
+use super::select::Classes;
+use super::status::status;
+
+/// A node with what does not depend on the policy.
+struct View<'a> {
+    node: &'a NodeObject,
+    own: Option<&'a NodePolicyObject>,
+    class: usize,
+    joining: bool,
+    runtime: Option<&'a Runtime>,
+    /// As people call it.
+    runtime_name: String,
+    /// Digests of the policies that the node runs.
+    applied: Option<&'a BTreeMap<PolicyId, Digest>>,
+}
+
+impl Index {
+    /// The runtime of a node: what its agent found, else what its kubelet says.
+    fn runtime_of(&self, node: &NodeObject) -> Option<Runtime> {
+        let own = self.node_policies.get(&node.name);
+        let found = own.and_then(|own| own.runtime.as_ref());
+        found
+            .filter(|runtime| !runtime.version.is_empty())
+            .or(node.runtime.as_ref())
+            .or(found)
+            .cloned()
+    }
+
+    /// What has to be said about every policy that is settled.
+    pub(crate) fn statuses(
+        &mut self,
+        classes: &Classes,
+        selections: &BTreeMap<PolicyId, Selection>,
+        plan: &Plan,
+        now: Timestamp,
+    ) -> Vec<(PolicyId, PolicyStatus)> {
+        let runtimes: BTreeMap<String, Runtime> = self
+            .nodes
+            .iter()
+            .filter_map(|node| Some((node.name.clone(), self.runtime_of(node)?)))
+            .collect();
+        self.learn(&runtimes);
+        let views: Vec<View<'_>> = self
+            .nodes
+            .iter()
+            .map(|node| self.view(classes, node, runtimes.get(&node.name), now))
+            .collect();
+        self.policies()
+            .filter_map(|object| {
+                let selection = selections.get(&object.id)?;
+                let status = self.status_of(object, selection, &views, plan, now)?;
+                Some((object.id.clone(), status))
+            })
+            .collect()
+    }
+
+    fn learn(&mut self, runtimes: &BTreeMap<String, Runtime>) {
+        let mut distinct: Vec<&Runtime> = runtimes.values().collect();
+        distinct.sort();
+        distinct.dedup();
+        let mut capabilities = std::mem::take(&mut self.capabilities);
+        let mut digests = std::collections::BTreeSet::new();
+        for object in self.policies() {
+            let form = self.forms.get(&object.id).and_then(|e| e.form.as_ref());
+            if let Some(form) = form {
+                digests.insert(&form.digest);
+                for runtime in &distinct {
+                    capabilities.learn(runtime, &form.policy, &form.digest);
+                }
+            }
+        }
+        capabilities.retain(
+            |runtime| distinct.binary_search(&runtime).is_ok(),
+            |digest| digests.contains(digest),
+        );
+        self.capabilities = capabilities;
+    }
+
+    fn view<'a>(
+        &'a self,
+        classes: &Classes,
+        node: &'a NodeObject,
+        runtime: Option<&'a Runtime>,
+        now: Timestamp,
+    ) -> View<'a> {
+        let own = self.node_policies.get(&node.name);
+        let applied = own.and_then(|own| own.applied.as_ref());
+        let runtime_name = runtime.map_or_else(String::new, |runtime| {
+            format!("{} {}", runtime.name, runtime.version)
+                .trim_end()
+                .to_owned()
+        });
+        View {
+            node,
+            own,
+            class: classes.of(&node.name),
+            joining: now < self.joined(node),
+            runtime,
+            runtime_name,
+            applied: applied.and_then(|bundle| self.digests.get(bundle)),
+        }
+    }
+
+    /// When a node has ceased to be new.
+    pub(crate) fn joined(&self, node: &NodeObject) -> Timestamp {
+        let end = node.meta.created.checked_add(self.options.joining);
+        end.unwrap_or(Timestamp::MAX)
+    }
+
+    fn status_of(
+        &self,
+        object: &PolicyObject,
+        selection: &Selection,
+        views: &[View<'_>],
+        plan: &Plan,
+        now: Timestamp,
+    ) -> Option<PolicyStatus> {
+        let entry = self.forms.get(&object.id)?;
+        let spec = entry.spec(&self.config, plan.too_large.get(&object.id))?;
+        let in_force = spec.in_force.digest().cloned();
+        let programmed = was_programmed(object, in_force.as_ref());
+        let nodes = views.iter().map(|view| {
+            let selected = self.selects(&object.id, selection, view.node, view.class);
+            let applied = view.applied.and_then(|digests| digests.get(&object.id));
+            let digest = in_force.as_ref().filter(|_| selected);
+            Node {
+                name: &view.node.name,
+                selected,
+                reachable: view.node.reachable,
+                joining: view.joining && programmed,
+                runtime: &view.runtime_name,
+                unsupported: digest
+                    .and_then(|digest| self.unsupported(&object.id, digest, view, applied)),
+                applied,
+                report: view.own.and_then(|own| own.report.as_ref()),
+            }
+        });
+        let summary = aggregate(&spec, nodes);
+        Some(status(object, in_force.as_ref(), summary, now))
+    }
+
+    /// Why a node cannot express a policy: what is known of its runtime's version, else what its
+    /// agent says, as far as that is about the form in force.
+    fn unsupported<'a>(
+        &'a self,
+        id: &PolicyId,
+        digest: &Digest,
+        view: &View<'a>,
+        applied: Option<&Digest>,
+    ) -> Option<&'a Finding> {
+        let known = view
+            .runtime
+            .and_then(|runtime| self.capabilities.finding(runtime, digest));
+        let reported = || {
+            let own = view.own?;
+            let about_it = applied == Some(digest);
+            let not_enforcing = own.not_enforcing.as_ref();
+            not_enforcing.or_else(|| own.unsupported.get(id).filter(|_| about_it))
+        };
+        known.or_else(reported)
+    }
+}
+
+/// Whether all nodes ran this very form before: a node that has just joined does not clear that,
+/// but neither does it count as one that need not be waited for.
+fn was_programmed(object: &PolicyObject, in_force: Option<&Digest>) -> bool {
+    let status = &object.status;
+    let now = Some(object.meta.generation);
+    let same = status.digest.as_deref() == in_force.map(Digest::as_str);
+    same && status.observed_generation == now
+        && status.conditions.iter().any(|condition| {
+            condition.type_ == ConditionType::Programmed.as_str()
+                && condition.status == Truth::True.as_str()
+                && condition.reason == reason::PROGRAMMED
+        })
+}

@@ -1,0 +1,419 @@
+//! A cluster without a server: it does what the index asks for, as an API server would.
+
+use std::collections::BTreeMap;
+
+use crds::types::{
+    Authority, EnforcementConfigSpec, KeyRef, KeySource, LabelValue, NodeSelector, OnUnsupported,
+    PolicySpec,
+};
+use jiff::{SignedDuration, Timestamp};
+use policy::aggregate::{Finding, Report, Truth};
+use policy::model::PolicyId;
+
+use crate::index::{
+    BundleObject, Change, ConfigObject, Event, Fetched, Found, Index, Meta, NodeObject,
+    NodePolicyObject, Options, PolicyObject, Runtime, Source, SpecObject, Write,
+};
+
+pub(super) const KEY: &str = "-----BEGIN PUBLIC KEY-----\n\
+     MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEAVhbLJ0XQMaEL1dIof7PXYrjfr6q\n\
+     URdT+RuJl4KiPJKQErWxIGZgdJ0QfMCxmOGrVxQ9/T+7H0h1CZie9nVKSQ==\n\
+     -----END PUBLIC KEY-----\n";
+pub(super) const OTHER_KEY: &str = "-----BEGIN PUBLIC KEY-----\n\
+     MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEqLPdota9VZsvgcOXMVsV/shnMH/v\n\
+     xX8elaSApq87V3nsCnhKxC1iWtQBDrniuHyY4RCNhvERZvkUrzZ2du3eLg==\n\
+     -----END PUBLIC KEY-----\n";
+
+pub(super) fn cluster(name: &str) -> PolicyId {
+    PolicyId::Cluster {
+        name: name.to_owned(),
+    }
+}
+
+pub(super) fn namespaced(namespace: &str, name: &str) -> PolicyId {
+    PolicyId::Namespaced {
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+    }
+}
+
+/// A spec with one authority that has a key in it.
+pub(super) fn spec(scope: &str) -> SpecObject {
+    let policy = serde_json::json!({
+        "scopes": [scope],
+        "authorities": [{ "name": "a", "key": { "data": KEY } }],
+    });
+    SpecObject {
+        policy: serde_json::from_value::<PolicySpec>(policy).unwrap(),
+        node_selector: None,
+        on_unsupported: OnUnsupported::Ignore,
+    }
+}
+
+pub(super) fn selecting(mut spec: SpecObject, key: &str, value: &str) -> SpecObject {
+    let match_labels = BTreeMap::from([(key.to_owned(), LabelValue(value.to_owned()))]);
+    spec.node_selector = Some(NodeSelector {
+        match_labels,
+        match_expressions: Vec::new(),
+    });
+    spec
+}
+
+/// The spec with its key in a `ConfigMap` or Secret.
+pub(super) fn referring(mut spec: SpecObject, source: &Source) -> SpecObject {
+    let key_ref = Some(KeyRef {
+        name: source.name.clone(),
+        key: "key.pub".to_owned(),
+        namespace: Some(source.namespace.clone()),
+    });
+    let mut key = KeySource::default();
+    match source.holder {
+        crds::convert::Holder::ConfigMap => key.config_map_key_ref = key_ref,
+        crds::convert::Holder::Secret => key.secret_key_ref = key_ref,
+    }
+    spec.policy.authorities = vec![Authority {
+        name: "a".to_owned(),
+        key: Some(key),
+        keyless: None,
+        certificate: None,
+        transparency_log: None,
+    }];
+    spec
+}
+
+pub(super) fn found(text: &str) -> Fetched {
+    let values = BTreeMap::from([("key.pub".to_owned(), Some(Ok(text.to_owned())))]);
+    Fetched::Found(Found {
+        values,
+        known: vec!["key.pub".to_owned()],
+    })
+}
+
+/// The cluster.
+pub(super) struct World {
+    pub(super) index: Index,
+    pub(super) now: Timestamp,
+    counter: u64,
+    pub(super) policies: BTreeMap<PolicyId, PolicyObject>,
+    pub(super) config: Option<ConfigObject>,
+    pub(super) nodes: BTreeMap<String, NodeObject>,
+    pub(super) node_policies: BTreeMap<String, NodePolicyObject>,
+    pub(super) bundles: BTreeMap<String, BundleObject>,
+    pub(super) sources: BTreeMap<Source, Fetched>,
+}
+
+impl World {
+    /// An empty cluster that the index has listed.
+    pub(super) fn new() -> Self {
+        let mut world = Self {
+            index: Index::default(),
+            now: Timestamp::from_second(1_800_000_000).unwrap(),
+            counter: 0,
+            policies: BTreeMap::new(),
+            config: None,
+            nodes: BTreeMap::new(),
+            node_policies: BTreeMap::new(),
+            bundles: BTreeMap::new(),
+            sources: BTreeMap::new(),
+        };
+        world.restart();
+        world
+    }
+
+    /// A new process lists everything.
+    pub(super) fn restart(&mut self) {
+        self.index = Index::new(Options::default());
+        self.resync();
+    }
+
+    /// Every list is read again.
+    pub(super) fn resync(&mut self) {
+        let of = |namespaced: bool| -> Vec<PolicyObject> {
+            let all = self.policies.values();
+            all.filter(|object| object.id.namespace().is_some() == namespaced)
+                .cloned()
+                .collect()
+        };
+        let events = [
+            Event::ClusterPolicy(Change::Reset(of(false))),
+            Event::Policy(Change::Reset(of(true))),
+            Event::Config(Change::Reset(self.config.iter().cloned().collect())),
+            Event::Node(Change::Reset(self.nodes.values().cloned().collect())),
+            Event::NodePolicy(Change::Reset(
+                self.node_policies.values().cloned().collect(),
+            )),
+            Event::Bundle(Change::Reset(self.bundles.values().cloned().collect())),
+        ];
+        for event in events {
+            self.index.apply(event);
+        }
+        for (source, fetched) in &self.sources {
+            self.index
+                .apply(Event::Source(source.clone(), fetched.clone()));
+        }
+    }
+
+    fn meta(&mut self, before: Option<&Meta>, new_spec: bool) -> Meta {
+        self.counter += 1;
+        let version = self.counter;
+        let uid = || format!("uid-{version}");
+        Meta {
+            uid: before.map_or_else(uid, |before| before.uid.clone()),
+            version,
+            generation: before.map_or(1, |before| before.generation + i64::from(new_spec)),
+            created: before.map_or(self.now, |before| before.created),
+        }
+    }
+
+    pub(super) fn apply_policy(&mut self, id: &PolicyId, spec: SpecObject) {
+        let before = self.policies.get(id).cloned();
+        let meta = self.meta(before.as_ref().map(|object| &object.meta), true);
+        let status = before.map(|object| object.status).unwrap_or_default();
+        let object = PolicyObject {
+            id: id.clone(),
+            meta,
+            spec: Ok(spec),
+            status,
+        };
+        self.tell_policy(object);
+    }
+
+    fn tell_policy(&mut self, object: PolicyObject) -> Event {
+        self.policies.insert(object.id.clone(), object.clone());
+        let event = policy_event(Change::Apply(object));
+        self.index.apply(event.clone());
+        event
+    }
+
+    pub(super) fn delete_policy(&mut self, id: &PolicyId) {
+        let object = self.policies.remove(id).unwrap();
+        self.index.apply(policy_event(Change::Delete(object)));
+    }
+
+    pub(super) fn configure(&mut self, spec: EnforcementConfigSpec) {
+        let before = self.config.clone();
+        let meta = self.meta(before.as_ref().map(|object| &object.meta), true);
+        let object = ConfigObject {
+            meta,
+            spec: Ok(spec),
+            status: before.map(|object| object.status).unwrap_or_default(),
+        };
+        self.config = Some(object.clone());
+        self.index.apply(Event::Config(Change::Apply(object)));
+    }
+
+    pub(super) fn delete_config(&mut self) {
+        let object = self.config.take().unwrap();
+        self.index.apply(Event::Config(Change::Delete(object)));
+    }
+
+    /// A node with containerd 2.2.1 that joined long ago.
+    pub(super) fn join(&mut self, name: &str, labels: &[(&str, &str)]) {
+        let mut meta = self.meta(None, true);
+        meta.version = 0;
+        meta.created = self.now - SignedDuration::from_hours(1);
+        let labels = labels.iter();
+        let node = NodeObject {
+            name: name.to_owned(),
+            meta,
+            labels: labels
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                .collect(),
+            reachable: true,
+            runtime: Some(runtime("containerd", "2.2.1")),
+        };
+        self.change_node(node);
+    }
+
+    pub(super) fn change_node(&mut self, node: NodeObject) {
+        self.nodes.insert(node.name.clone(), node.clone());
+        self.index.apply(Event::Node(Change::Apply(node)));
+    }
+
+    pub(super) fn source(&mut self, source: &Source, fetched: Fetched) {
+        self.sources.insert(source.clone(), fetched.clone());
+        self.index.apply(Event::Source(source.clone(), fetched));
+    }
+
+    /// The agents of all nodes apply what they shall run.
+    pub(super) fn agents_apply(&mut self) {
+        let names: Vec<String> = self.node_policies.keys().cloned().collect();
+        for name in names {
+            let own = &self.node_policies[&name];
+            if own.applied != own.bundle {
+                let report = report(Truth::True, "Applied", Truth::True);
+                self.agent_reports(&name, true, report);
+            }
+        }
+    }
+
+    /// The agent of a node reports, and has applied what it shall run if `applied`.
+    pub(super) fn agent_reports(&mut self, name: &str, applied: bool, report: Report) {
+        let mut own = self.node_policies[name].clone();
+        if applied {
+            own.previous = own.applied.take();
+            own.applied = own.bundle.clone();
+        }
+        own.report = Some(report);
+        self.change_node_policy(own);
+    }
+
+    /// Somebody writes this object.
+    pub(super) fn change_node_policy(&mut self, mut own: NodePolicyObject) {
+        own.meta = self.meta(Some(&own.meta), false);
+        self.node_policies.insert(own.name.clone(), own.clone());
+        self.index.apply(Event::NodePolicy(Change::Apply(own)));
+    }
+
+    /// What the index asks for now, undone.
+    pub(super) fn ask(&mut self) -> Vec<Write> {
+        self.index.reconcile(self.now)
+    }
+
+    /// Does what the index asks for until it asks for nothing more.
+    pub(super) fn settle(&mut self) -> Vec<Write> {
+        let mut all = Vec::new();
+        for _ in 0..10 {
+            let writes = self.ask();
+            if writes.is_empty() {
+                return all;
+            }
+            for write in &writes {
+                self.perform(write);
+            }
+            all.extend(writes);
+        }
+        panic!("it never settles: {all:#?}");
+    }
+
+    /// Lets everything happen that takes time.
+    pub(super) fn later(&mut self) -> Vec<Write> {
+        let mut all = self.settle();
+        for _ in 0..3 {
+            self.now += SignedDuration::from_secs(61);
+            all.extend(self.settle());
+        }
+        all
+    }
+
+    pub(super) fn perform(&mut self, write: &Write) {
+        let answer = match write.clone() {
+            Write::CreateBundle { name, spec } => {
+                let content = crds::bundle::decode(&name, &spec).map_err(|e| e.to_string());
+                let object = BundleObject {
+                    name: name.clone(),
+                    meta: self.meta(None, true),
+                    content,
+                };
+                assert!(self.bundles.insert(name, object.clone()).is_none());
+                Some(Event::Bundle(Change::Apply(object)))
+            }
+            Write::SetBundle { node, uid, bundle } => {
+                assert!(self.bundles.contains_key(&bundle), "{bundle} is missing");
+                let before = self.node_policies.get(&node).cloned();
+                let meta = self.meta(before.as_ref().map(|own| &own.meta), true);
+                let mut own = before.unwrap_or(NodePolicyObject {
+                    name: node.clone(),
+                    meta: Meta::default(),
+                    owner: None,
+                    bundle: None,
+                    applied: None,
+                    previous: None,
+                    runtime: None,
+                    not_enforcing: None,
+                    unsupported: BTreeMap::new(),
+                    report: None,
+                });
+                own.meta = meta;
+                own.owner = Some(uid);
+                own.bundle = Some(bundle);
+                self.node_policies.insert(node, own.clone());
+                Some(Event::NodePolicy(Change::Apply(own)))
+            }
+            Write::PolicyStatus { id, status, .. } => {
+                let mut object = self.policies[&id].clone();
+                object.meta = self.meta(Some(&object.meta), false);
+                object.status = status;
+                Some(self.tell_policy(object))
+            }
+            Write::ConfigStatus { status } => {
+                let mut object = self.config.clone().unwrap();
+                object.meta = self.meta(Some(&object.meta), false);
+                object.status = status;
+                self.config = Some(object.clone());
+                Some(Event::Config(Change::Apply(object)))
+            }
+            Write::DeleteBundle { name, uid } => {
+                let object = self.bundles.remove(&name).unwrap();
+                assert_eq!(object.meta.uid, uid);
+                self.index.apply(Event::Bundle(Change::Delete(object)));
+                None
+            }
+        };
+        self.index.done(write, answer);
+    }
+
+    /// The status and reason of a condition, `True Ready`, or nothing.
+    pub(super) fn condition(&self, id: &PolicyId, kind: &str) -> String {
+        let conditions = &self.policies[id].status.conditions;
+        let found = conditions.iter().find(|condition| condition.type_ == kind);
+        found.map_or_else(String::new, |found| {
+            format!("{} {}", found.status, found.reason)
+        })
+    }
+
+    pub(super) fn message(&self, id: &PolicyId, kind: &str) -> &str {
+        let conditions = &self.policies[id].status.conditions;
+        let found = conditions.iter().find(|condition| condition.type_ == kind);
+        found.map_or("", |found| found.message.as_str())
+    }
+
+    /// The ids of the policies in a node's bundle.
+    pub(super) fn on(&self, node: &str) -> Vec<String> {
+        let bundle = self.node_policies[node].bundle.as_ref().unwrap();
+        let content = self.bundles[bundle].content.as_ref().unwrap();
+        content.policies().map(|p| p.id().to_string()).collect()
+    }
+}
+
+fn policy_event(change: Change<PolicyObject>) -> Event {
+    let id = match &change {
+        Change::Apply(object) | Change::Delete(object) => &object.id,
+        Change::Reset(_) => unreachable!(),
+    };
+    match id {
+        PolicyId::Cluster { .. } => Event::ClusterPolicy(change),
+        PolicyId::Namespaced { .. } => Event::Policy(change),
+    }
+}
+
+pub(super) fn runtime(name: &str, version: &str) -> Runtime {
+    Runtime {
+        name: name.to_owned(),
+        version: version.to_owned(),
+    }
+}
+
+pub(super) fn report(applied: Truth, reason: &str, ready: Truth) -> Report {
+    Report {
+        applied,
+        applied_finding: Finding::new(reason, "said the agent"),
+        enforcing: Truth::Unknown,
+        enforcing_finding: Finding::new("NotProbed", "not yet"),
+        ready,
+    }
+}
+
+/// What writes are about, in a word each.
+pub(super) fn kinds(writes: &[Write]) -> Vec<String> {
+    let word = |write: &Write| match write {
+        Write::CreateBundle { .. } => "create".to_owned(),
+        Write::SetBundle { node, .. } => format!("set {node}"),
+        Write::PolicyStatus {
+            id, counts_only, ..
+        } => format!("{} {id}", if *counts_only { "count" } else { "status" }),
+        Write::ConfigStatus { .. } => "config".to_owned(),
+        Write::DeleteBundle { .. } => "delete".to_owned(),
+    };
+    writes.iter().map(word).collect()
+}

@@ -1,0 +1,274 @@
+//! What the index asks to be written, and the memory of what was asked already.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crds::types::{EnforcementConfigStatus, PolicyBundleSpec, PolicyStatus};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use policy::digest::Digest;
+use policy::model::PolicyId;
+
+/// One write. They are ordered by what matters first.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Write {
+    /// Create this bundle. That it exists already is success: its name is its content.
+    CreateBundle {
+        /// Its name.
+        name: String,
+        /// Its content.
+        spec: PolicyBundleSpec,
+    },
+    /// Let a node run a bundle.
+    SetBundle {
+        /// The node's name.
+        node: String,
+        /// The uid of the Node, which owns the object.
+        uid: String,
+        /// The bundle's name.
+        bundle: String,
+    },
+    /// Say this about a policy.
+    PolicyStatus {
+        /// Which policy.
+        id: PolicyId,
+        /// Its status.
+        status: PolicyStatus,
+        /// Whether only counts and messages differ from what stands there.
+        counts_only: bool,
+    },
+    /// Say this about the configuration.
+    ConfigStatus {
+        /// Its status.
+        status: EnforcementConfigStatus,
+    },
+    /// Delete a bundle that nothing refers to.
+    DeleteBundle {
+        /// Its name.
+        name: String,
+        /// Its uid: another object of that name stays.
+        uid: String,
+    },
+}
+
+/// What a write is about: at most one is under way for each.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum WriteKey {
+    /// A bundle, created or deleted.
+    Bundle(String),
+    /// A node's bundle.
+    Node(String),
+    /// The status of the configuration.
+    ConfigStatus,
+    /// The status of a policy.
+    PolicyStatus(PolicyId),
+}
+
+impl Write {
+    /// What it is about.
+    #[must_use]
+    pub fn key(&self) -> WriteKey {
+        match self {
+            Self::CreateBundle { name, .. } | Self::DeleteBundle { name, .. } => {
+                WriteKey::Bundle(name.clone())
+            }
+            Self::SetBundle { node, .. } => WriteKey::Node(node.clone()),
+            Self::PolicyStatus { id, .. } => WriteKey::PolicyStatus(id.clone()),
+            Self::ConfigStatus { .. } => WriteKey::ConfigStatus,
+        }
+    }
+
+    /// Smaller goes first: what nodes wait for, then conditions, then counts, then tidying up.
+    #[must_use]
+    pub fn rank(&self) -> u8 {
+        match self {
+            Self::CreateBundle { .. } => 0,
+            Self::SetBundle { .. } => 1,
+            Self::ConfigStatus { .. } => 2,
+            Self::PolicyStatus {
+                counts_only: false, ..
+            } => 3,
+            Self::PolicyStatus { .. } => 4,
+            Self::DeleteBundle { .. } => 5,
+        }
+    }
+
+    /// Tells two writes about the same thing apart.
+    fn fingerprint(&self) -> Digest {
+        let text = match self {
+            Self::CreateBundle { name, .. } => format!("create {name}"),
+            Self::DeleteBundle { name, uid } => format!("delete {name} {uid}"),
+            Self::SetBundle { uid, bundle, .. } => format!("{uid} {bundle}"),
+            Self::PolicyStatus { status, .. } => {
+                let mut status = status.clone();
+                timeless(&mut status.conditions);
+                json(&status)
+            }
+            Self::ConfigStatus { status } => {
+                let mut status = status.clone();
+                timeless(&mut status.conditions);
+                json(&status)
+            }
+        };
+        Digest::of(text.as_bytes())
+    }
+}
+
+/// A write that is asked for a second later is the same write.
+fn timeless(conditions: &mut [Condition]) {
+    for condition in conditions {
+        condition.last_transition_time = Time(Timestamp::UNIX_EPOCH);
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+/// The longest pause before a failed write is tried again.
+const LONGEST_PAUSE: SignedDuration = SignedDuration::from_secs(60);
+
+#[derive(Debug)]
+struct Slot {
+    fingerprint: Digest,
+    state: State,
+    /// The version of the object when the write was handed out.
+    offered: u64,
+    /// How often in a row it failed.
+    failures: u32,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Handed out, and not heard of since.
+    UnderWay,
+    /// Done, with the version that the object then had.
+    Done(u64),
+    /// Failed, and not to be tried before.
+    Failed(Timestamp),
+}
+
+/// Which writes were handed out.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    slots: BTreeMap<WriteKey, Slot>,
+    wanted: BTreeSet<WriteKey>,
+}
+
+impl Outbox {
+    /// Begins a round: whatever is not offered until [`Outbox::end`] is wanted no more.
+    pub(crate) fn begin(&mut self) {
+        self.wanted.clear();
+    }
+
+    /// Whether to hand this write out now. `version` is that of the object as last seen: while a
+    /// write that succeeded left no other trace, repeating it would not either.
+    pub(crate) fn offer(&mut self, write: &Write, version: u64, now: Timestamp) -> bool {
+        let (key, fingerprint) = (write.key(), write.fingerprint());
+        self.wanted.insert(key.clone());
+        let mut failures = 0;
+        if let Some(slot) = self.slots.get(&key) {
+            let same = slot.fingerprint == fingerprint;
+            match slot.state {
+                State::UnderWay | State::Failed(_) if !same => {}
+                State::UnderWay => return false,
+                State::Done(then) if same && then == version => return false,
+                State::Failed(until) if now < until => return false,
+                State::Done(_) | State::Failed(_) => {}
+            }
+            failures = slot.failures;
+        }
+        let state = State::UnderWay;
+        let slot = Slot {
+            fingerprint,
+            state,
+            offered: version,
+            failures,
+        };
+        self.slots.insert(key, slot);
+        true
+    }
+
+    /// Ends a round.
+    pub(crate) fn end(&mut self) {
+        let wanted = &self.wanted;
+        self.slots
+            .retain(|key, slot| wanted.contains(key) || matches!(slot.state, State::UnderWay));
+    }
+
+    /// A write succeeded; `version` is that of the object afterwards, where it is known.
+    pub(crate) fn done(&mut self, write: &Write, version: Option<u64>) {
+        let fingerprint = write.fingerprint();
+        if let Some(slot) = self.slots.get_mut(&write.key())
+            && slot.fingerprint == fingerprint
+        {
+            slot.state = State::Done(version.unwrap_or(slot.offered));
+            slot.failures = 0;
+        }
+    }
+
+    /// A write failed: it is offered again after 1, 2, 4 … 60 seconds.
+    pub(crate) fn failed(&mut self, write: &Write, now: Timestamp) {
+        let fingerprint = write.fingerprint();
+        if let Some(slot) = self.slots.get_mut(&write.key())
+            && slot.fingerprint == fingerprint
+        {
+            let pause = SignedDuration::from_secs(1 << slot.failures.min(6)).min(LONGEST_PAUSE);
+            slot.failures += 1;
+            slot.state = State::Failed(now + pause);
+        }
+    }
+
+    /// Forgets everything: somebody else writes now.
+    pub(crate) fn clear(&mut self) {
+        self.slots.clear();
+    }
+
+    /// When the next failed write may be tried again.
+    pub(crate) fn deadline(&self) -> Option<Timestamp> {
+        let times = self.slots.values().filter_map(|slot| match slot.state {
+            State::Failed(until) => Some(until),
+            _ => None,
+        });
+        times.min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(bundle: &str) -> Write {
+        Write::SetBundle {
+            node: "n".to_owned(),
+            uid: "u".to_owned(),
+            bundle: bundle.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_write_is_handed_out_once_and_again_only_when_something_else_happened() {
+        let (mut outbox, now) = (Outbox::default(), Timestamp::UNIX_EPOCH);
+        assert!(outbox.offer(&write("a"), 1, now));
+        assert!(!outbox.offer(&write("a"), 1, now), "under way");
+        assert!(outbox.offer(&write("b"), 1, now), "something else");
+        outbox.done(&write("a"), Some(2));
+        assert!(!outbox.offer(&write("b"), 2, now), "that was the other one");
+        outbox.done(&write("b"), Some(3));
+        assert!(!outbox.offer(&write("b"), 3, now), "it would do nothing");
+        assert!(outbox.offer(&write("b"), 4, now), "somebody changed it");
+    }
+
+    #[test]
+    fn a_failed_write_waits_longer_each_time() {
+        let (mut outbox, mut now) = (Outbox::default(), Timestamp::UNIX_EPOCH);
+        for pause in [1, 2, 4, 8, 16, 32, 60, 60] {
+            assert!(outbox.offer(&write("a"), 1, now), "{pause}");
+            outbox.failed(&write("a"), now);
+            let next = now + SignedDuration::from_secs(pause);
+            assert_eq!(outbox.deadline(), Some(next));
+            assert!(!outbox.offer(&write("a"), 1, now));
+            now = next;
+        }
+        assert!(outbox.offer(&write("b"), 1, Timestamp::UNIX_EPOCH), "new");
+    }
+}

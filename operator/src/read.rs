@@ -1,0 +1,225 @@
+//! From objects of the API server to what the index keeps of them.
+
+use std::collections::BTreeMap;
+
+use crds::types::{
+    ClusterImageSignaturePolicy, EnforcementConfig, ImageSignaturePolicy, NodeImagePolicy,
+    NodeImagePolicyStatus, OnUnsupported, PolicyBundle, RuntimeEnforcement, UnsupportedPolicy,
+};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
+use kube::core::DeserializeGuard;
+use policy::aggregate::{Finding, Report, Truth};
+use policy::model::PolicyId;
+use policy::problem::Reason;
+
+use crate::index::{
+    BundleObject, ConfigObject, Meta, NodeObject, NodePolicyObject, PolicyObject, Runtime,
+    SpecObject,
+};
+
+fn meta(metadata: &ObjectMeta) -> Meta {
+    let version = metadata.resource_version.as_deref().unwrap_or_default();
+    let created = metadata.creation_timestamp.as_ref();
+    Meta {
+        uid: metadata.uid.clone().unwrap_or_default(),
+        version: version.parse().unwrap_or_default(),
+        generation: metadata.generation.unwrap_or_default(),
+        created: created.map_or(Timestamp::UNIX_EPOCH, |time| time.0),
+    }
+}
+
+fn name(metadata: &ObjectMeta) -> String {
+    metadata.name.clone().unwrap_or_default()
+}
+
+/// A `ClusterImageSignaturePolicy`.
+pub(crate) fn cluster_policy(guard: DeserializeGuard<ClusterImageSignaturePolicy>) -> PolicyObject {
+    let id = |metadata: &ObjectMeta| PolicyId::Cluster {
+        name: name(metadata),
+    };
+    match guard.0 {
+        Ok(object) => PolicyObject {
+            id: id(&object.metadata),
+            meta: meta(&object.metadata),
+            spec: Ok(SpecObject {
+                policy: object.spec.policy,
+                node_selector: object.spec.node_selector,
+                on_unsupported: object.spec.on_unsupported,
+            }),
+            status: object.status.unwrap_or_default(),
+        },
+        Err(invalid) => unreadable(id(&invalid.metadata), &invalid.metadata, invalid.error),
+    }
+}
+
+/// An `ImageSignaturePolicy`.
+pub(crate) fn policy(guard: DeserializeGuard<ImageSignaturePolicy>) -> PolicyObject {
+    let id = |metadata: &ObjectMeta| PolicyId::Namespaced {
+        namespace: metadata.namespace.clone().unwrap_or_default(),
+        name: name(metadata),
+    };
+    match guard.0 {
+        Ok(object) => PolicyObject {
+            id: id(&object.metadata),
+            meta: meta(&object.metadata),
+            spec: Ok(SpecObject {
+                policy: object.spec.policy,
+                node_selector: None,
+                on_unsupported: OnUnsupported::Ignore,
+            }),
+            status: object.status.unwrap_or_default(),
+        },
+        Err(invalid) => unreadable(id(&invalid.metadata), &invalid.metadata, invalid.error),
+    }
+}
+
+fn unreadable(id: PolicyId, metadata: &ObjectMeta, error: String) -> PolicyObject {
+    PolicyObject {
+        id,
+        meta: meta(metadata),
+        spec: Err(error),
+        status: crds::types::PolicyStatus::default(),
+    }
+}
+
+/// The `EnforcementConfig`.
+pub(crate) fn config(guard: DeserializeGuard<EnforcementConfig>) -> ConfigObject {
+    let (metadata, spec, status) = match guard.0 {
+        Ok(object) => (object.metadata, Ok(object.spec), object.status),
+        Err(invalid) => (invalid.metadata, Err(invalid.error), None),
+    };
+    ConfigObject {
+        meta: meta(&metadata),
+        spec,
+        status: status.unwrap_or_default(),
+    }
+}
+
+/// A Node: the few fields that matter.
+pub(crate) fn node(object: Node) -> NodeObject {
+    let status = object.status.unwrap_or_default();
+    let conditions = status.conditions.unwrap_or_default();
+    // The cluster sets it to Unknown when the kubelet has not been heard of for a while. A node
+    // that says it is not ready is reachable.
+    let silent = conditions
+        .iter()
+        .any(|condition| condition.type_ == "Ready" && condition.status == "Unknown");
+    let kubelet = status.node_info.map(|info| info.container_runtime_version);
+    let runtime = kubelet.and_then(|text| {
+        let (name, version) = text.split_once("://")?;
+        Some(runtime(name, version))
+    });
+    NodeObject {
+        name: name(&object.metadata),
+        meta: Meta {
+            version: 0,
+            generation: 0,
+            ..meta(&object.metadata)
+        },
+        labels: object.metadata.labels.unwrap_or_default(),
+        reachable: !silent,
+        runtime,
+    }
+}
+
+fn runtime(name: &str, version: &str) -> Runtime {
+    Runtime {
+        name: name.to_owned(),
+        version: version.to_owned(),
+    }
+}
+
+/// A `NodeImagePolicy`.
+pub(crate) fn node_policy(guard: DeserializeGuard<NodeImagePolicy>) -> NodePolicyObject {
+    let (metadata, bundle, status) = match guard.0 {
+        Ok(object) => (object.metadata, Some(object.spec.bundle), object.status),
+        Err(invalid) => (invalid.metadata, None, None),
+    };
+    let status = status.unwrap_or_default();
+    let owners = metadata.owner_references.iter().flatten();
+    let mut owner = owners
+        .filter(|owner| owner.kind == "Node")
+        .map(|owner| &owner.uid);
+    NodePolicyObject {
+        name: name(&metadata),
+        meta: meta(&metadata),
+        owner: owner.next().cloned(),
+        bundle,
+        not_enforcing: not_enforcing(&status),
+        unsupported: unsupported(&status),
+        report: report(&status.conditions),
+        runtime: status
+            .runtime
+            .as_ref()
+            .map(|found| runtime(&found.name, found.version.as_deref().unwrap_or_default())),
+        applied: status.applied_bundle,
+        previous: status.previous_bundle,
+    }
+}
+
+fn not_enforcing(status: &NodeImagePolicyStatus) -> Option<Finding> {
+    let runtime = status.runtime.as_ref()?;
+    if runtime.enforcement != Some(RuntimeEnforcement::None) {
+        return None;
+    }
+    let detail = runtime.detail.clone();
+    let message = detail.unwrap_or_else(|| "the runtime calls no verifier".to_owned());
+    Some(Finding::new(Reason::NotEnforcing.as_str(), message))
+}
+
+fn unsupported(status: &NodeImagePolicyStatus) -> BTreeMap<PolicyId, Finding> {
+    let first = status.unsupported.iter().flat_map(|all| &all.first);
+    let finding = |entry: &UnsupportedPolicy| {
+        let name = entry.policy.clone();
+        let id = match &entry.namespace {
+            None => PolicyId::Cluster { name },
+            Some(namespace) => PolicyId::Namespaced {
+                namespace: namespace.clone(),
+                name,
+            },
+        };
+        let message = "the agent cannot apply it there, see the status of the NodeImagePolicy";
+        (id, Finding::new(entry.reason.clone(), message))
+    };
+    first.map(finding).collect()
+}
+
+fn report(conditions: &[Condition]) -> Option<Report> {
+    let condition = |kind: &str| {
+        let found = conditions
+            .iter()
+            .find(|condition| condition.type_ == kind)?;
+        let finding = Finding::new(found.reason.clone(), found.message.clone());
+        Some((Truth::parse(&found.status), finding))
+    };
+    let unknown = || (Truth::Unknown, Finding::new("Unknown", ""));
+    let (applied, applied_finding) = condition("Applied")?;
+    let (enforcing, enforcing_finding) = condition("Enforcing").unwrap_or_else(unknown);
+    Some(Report {
+        applied,
+        applied_finding,
+        enforcing,
+        enforcing_finding,
+        ready: condition("Ready").unwrap_or_else(unknown).0,
+    })
+}
+
+/// A `PolicyBundle`.
+pub(crate) fn bundle(guard: DeserializeGuard<PolicyBundle>) -> BundleObject {
+    let (metadata, spec) = match guard.0 {
+        Ok(object) => (object.metadata, Ok(object.spec)),
+        Err(invalid) => (invalid.metadata, Err(invalid.error)),
+    };
+    let name = name(&metadata);
+    let content = spec.and_then(|spec| {
+        let content = crds::bundle::decode(&name, &spec);
+        content.map_err(|error| error.to_string())
+    });
+    BundleObject {
+        meta: meta(&metadata),
+        name,
+        content,
+    }
+}

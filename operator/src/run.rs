@@ -1,0 +1,207 @@
+//! The main loop: one task owns the index, everything else talks to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::Client;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, Interval, MissedTickBehavior};
+
+use crate::fetch::Fetchers;
+use crate::health::Health;
+use crate::index::{Event, Index, Options, Write, WriteKey};
+use crate::writer::{self, WriteError};
+
+/// Twenty writes a second, whatever happens.
+const PER_WRITE: Duration = Duration::from_millis(50);
+/// How many writes may wait for an answer at once.
+const UNDER_WAY: usize = 8;
+/// How long events are gathered before they are acted upon.
+const GATHER: Duration = Duration::from_millis(100);
+/// A sign of life at least this often.
+const BEAT: Duration = Duration::from_secs(10);
+/// The most events that are taken in at once.
+const BATCH: usize = 1000;
+
+/// What the loop works with.
+pub(crate) struct Parts {
+    pub(crate) client: Client,
+    pub(crate) options: Options,
+    pub(crate) events: mpsc::Receiver<Event>,
+    pub(crate) fetchers: Fetchers,
+    /// Whether this process leads.
+    pub(crate) leads: watch::Receiver<bool>,
+    pub(crate) health: Arc<Health>,
+}
+
+type Answer = (Write, Result<Option<Event>, WriteError>);
+
+struct Loop {
+    client: Client,
+    index: Index,
+    fetchers: Fetchers,
+    health: Arc<Health>,
+    leader: bool,
+    synced: bool,
+    /// Handed out by the index and not begun; the newest about each object.
+    queue: BTreeMap<WriteKey, Write>,
+    busy: BTreeSet<WriteKey>,
+    answers: JoinSet<Answer>,
+    /// When to ask the index again.
+    wake: Instant,
+    /// How long the index took to answer last time.
+    took: Duration,
+}
+
+/// Runs until the events end or nobody can lead any more.
+pub(crate) async fn run(parts: Parts) {
+    let Parts {
+        client,
+        options,
+        mut events,
+        fetchers,
+        mut leads,
+        health,
+    } = parts;
+    let mut state = Loop {
+        client,
+        index: Index::new(options),
+        fetchers,
+        health,
+        leader: false,
+        synced: false,
+        queue: BTreeMap::new(),
+        busy: BTreeSet::new(),
+        answers: JoinSet::new(),
+        wake: Instant::now(),
+        took: Duration::ZERO,
+    };
+    let mut limiter: Interval = tokio::time::interval(PER_WRITE);
+    limiter.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut batch = Vec::new();
+    loop {
+        let may_write = state.next().is_some();
+        tokio::select! {
+            count = events.recv_many(&mut batch, BATCH) => {
+                if count == 0 {
+                    return;
+                }
+                for event in batch.drain(..) {
+                    state.index.apply(event);
+                }
+                state.soon();
+            }
+            Some(answer) = state.answers.join_next() => {
+                // A task that was ended by hand, or that has panicked, has no answer; what it was
+                // about is asked for again by whoever leads next.
+                if let Ok((write, answer)) = answer {
+                    state.answered(&write, answer);
+                }
+            }
+            _ = limiter.tick(), if may_write => state.begin(),
+            () = tokio::time::sleep_until(state.wake) => state.reconcile(),
+            changed = leads.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                let leader = *leads.borrow_and_update();
+                state.lead(leader);
+            }
+        }
+    }
+}
+
+impl Loop {
+    /// Asks the index soon; what happens until then is acted upon at once. In a large cluster, where
+    /// an answer takes long, more is gathered: the index is busy a third of the time at most.
+    fn soon(&mut self) {
+        let gather = GATHER.max(self.took * 2);
+        self.wake = self.wake.min(Instant::now() + gather);
+    }
+
+    fn lead(&mut self, leader: bool) {
+        if leader == self.leader {
+            return;
+        }
+        tracing::info!(leader, "the lease changed hands");
+        self.leader = leader;
+        if !leader {
+            self.queue.clear();
+            self.busy.clear();
+            self.answers.abort_all();
+            self.index.resign();
+        }
+        self.soon();
+    }
+
+    fn reconcile(&mut self) {
+        self.fetchers.update(self.index.wanted());
+        let synced = self.index.is_synced();
+        if synced && !self.synced {
+            tracing::info!("everything was listed");
+        }
+        self.synced |= synced;
+        self.health.beat(self.synced);
+        let (now, began) = (Timestamp::now(), Instant::now());
+        if self.leader {
+            for write in self.index.reconcile(now) {
+                self.queue.insert(write.key(), write);
+            }
+        } else {
+            self.index.observe();
+        }
+        self.took = began.elapsed();
+        let deadline = self.index.deadline(now).filter(|_| self.leader);
+        let pause = deadline.map_or(BEAT, |deadline| {
+            let left = Duration::try_from(deadline.duration_since(now)).unwrap_or_default();
+            left.clamp(GATHER, BEAT)
+        });
+        self.wake = Instant::now() + pause;
+    }
+
+    /// The most urgent write about an object that no other write is under way for.
+    fn next(&self) -> Option<&WriteKey> {
+        if !self.leader || self.answers.len() >= UNDER_WAY {
+            return None;
+        }
+        let free = self
+            .queue
+            .iter()
+            .filter(|(key, _)| !self.busy.contains(*key));
+        free.min_by_key(|(_, write)| write.rank())
+            .map(|(key, _)| key)
+    }
+
+    fn begin(&mut self) {
+        let Some(key) = self.next().cloned() else {
+            return;
+        };
+        let Some(write) = self.queue.remove(&key) else {
+            return;
+        };
+        self.busy.insert(key);
+        let client = self.client.clone();
+        self.answers.spawn(async move {
+            let answer = writer::write(client, &write).await;
+            (write, answer)
+        });
+    }
+
+    fn answered(&mut self, write: &Write, answer: Result<Option<Event>, WriteError>) {
+        self.busy.remove(&write.key());
+        match answer {
+            Ok(answer) => {
+                tracing::debug!(key = ?write.key(), "written");
+                self.index.done(write, answer);
+            }
+            Err(error) => {
+                tracing::warn!(key = ?write.key(), "a write failed and is tried again: {error}");
+                self.index.failed(write, Timestamp::now());
+            }
+        }
+        self.soon();
+    }
+}

@@ -1,0 +1,147 @@
+//! Writes, one at a time for each object.
+
+use std::time::Duration;
+
+use crds::API_VERSION;
+use crds::types::{
+    ClusterImageSignaturePolicy, EnforcementConfig, ImageSignaturePolicy, NodeImagePolicy,
+    PolicyBundle, PolicyBundleSpec,
+};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::core::DeserializeGuard;
+use kube::{Api, Client};
+use policy::model::PolicyId;
+use serde_json::json;
+
+use crate::index::{Change, Event, Write};
+use crate::read;
+
+/// Who writes, as `managedFields` has it.
+pub(crate) const FIELD_MANAGER: &str = "nodeseal-operator";
+/// How long one write may take.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Why a write failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WriteError {
+    /// The API server refused it, or could not be reached.
+    #[error(transparent)]
+    Api(#[from] kube::Error),
+    /// Nobody answered.
+    #[error("no answer within {} s", DEADLINE.as_secs())]
+    Deadline,
+}
+
+/// Writes, and says what the API server made of the object.
+pub(crate) async fn write(client: Client, write: &Write) -> Result<Option<Event>, WriteError> {
+    let attempt = tokio::time::timeout(DEADLINE, attempt(client, write));
+    match attempt.await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(WriteError::Deadline),
+    }
+}
+
+async fn attempt(client: Client, write: &Write) -> Result<Option<Event>, kube::Error> {
+    match write {
+        Write::CreateBundle { name, spec } => create_bundle(client, name, spec).await,
+        Write::SetBundle { node, uid, bundle } => {
+            let patch = json!({
+                "apiVersion": API_VERSION,
+                "kind": "NodeImagePolicy",
+                "metadata": {
+                    "name": node,
+                    "ownerReferences": [
+                        { "apiVersion": "v1", "kind": "Node", "name": node, "uid": uid },
+                    ],
+                },
+                "spec": { "bundle": bundle },
+            });
+            let api = Api::<DeserializeGuard<NodeImagePolicy>>::all(client);
+            let answer = api.patch(node, &apply(), &Patch::Apply(patch)).await?;
+            let object = read::node_policy(answer);
+            Ok(Some(Event::NodePolicy(Change::Apply(object))))
+        }
+        Write::PolicyStatus { id, status, .. } => {
+            let kind = match id {
+                PolicyId::Cluster { .. } => "ClusterImageSignaturePolicy",
+                PolicyId::Namespaced { .. } => "ImageSignaturePolicy",
+            };
+            let patch = Patch::Apply(json!({
+                "apiVersion": API_VERSION,
+                "kind": kind,
+                "metadata": { "name": id.name() },
+                "status": status,
+            }));
+            let (name, params) = (id.name(), apply());
+            let Some(namespace) = id.namespace() else {
+                let api = Api::<DeserializeGuard<ClusterImageSignaturePolicy>>::all(client);
+                let answer = gone_is_fine(api.patch_status(name, &params, &patch).await)?;
+                let object = answer.map(read::cluster_policy);
+                return Ok(object.map(|object| Event::ClusterPolicy(Change::Apply(object))));
+            };
+            let api = Api::<DeserializeGuard<ImageSignaturePolicy>>::namespaced(client, namespace);
+            let answer = gone_is_fine(api.patch_status(name, &params, &patch).await)?;
+            let object = answer.map(read::policy);
+            Ok(object.map(|object| Event::Policy(Change::Apply(object))))
+        }
+        Write::ConfigStatus { status } => {
+            let patch = Patch::Apply(json!({
+                "apiVersion": API_VERSION,
+                "kind": "EnforcementConfig",
+                "metadata": { "name": "default" },
+                "status": status,
+            }));
+            let api = Api::<DeserializeGuard<EnforcementConfig>>::all(client);
+            let answer = api.patch_status("default", &apply(), &patch).await;
+            let object = gone_is_fine(answer)?.map(read::config);
+            Ok(object.map(|object| Event::Config(Change::Apply(object))))
+        }
+        Write::DeleteBundle { name, uid } => {
+            let params = DeleteParams {
+                preconditions: Some(Preconditions {
+                    uid: Some(uid.clone()),
+                    resource_version: None,
+                }),
+                ..DeleteParams::default()
+            };
+            let api = Api::<PolicyBundle>::all(client);
+            gone_is_fine(api.delete(name, &params).await)?;
+            Ok(None)
+        }
+    }
+}
+
+async fn create_bundle(
+    client: Client,
+    name: &str,
+    spec: &PolicyBundleSpec,
+) -> Result<Option<Event>, kube::Error> {
+    let params = PostParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PostParams::default()
+    };
+    let api = Api::<PolicyBundle>::all(client);
+    let object = PolicyBundle::new(name, spec.clone());
+    match api.create(&params, &object).await {
+        Ok(object) => {
+            let object = read::bundle(DeserializeGuard(Ok(object)));
+            Ok(Some(Event::Bundle(Change::Apply(object))))
+        }
+        // Its name is its content: what exists is what was wanted.
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn apply() -> PatchParams {
+    PatchParams::apply(FIELD_MANAGER).force()
+}
+
+/// An object that went away before a write about it is no failure: the watch will say so.
+fn gone_is_fine<T>(answer: Result<T, kube::Error>) -> Result<Option<T>, kube::Error> {
+    match answer {
+        Ok(object) => Ok(Some(object)),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+        Err(error) => Err(error),
+    }
+}
