@@ -17,7 +17,7 @@ use crate::folder::Folder;
 use crate::process::{self, Process};
 
 /// How long containerd may take to answer over the CRI.
-const START: Duration = Duration::from_secs(30);
+pub(crate) const START: Duration = Duration::from_secs(30);
 
 /// `OVERLAYFS_SUPER_MAGIC` of statfs(2).
 const OVERLAYFS: i64 = 0x794c_7630;
@@ -99,11 +99,7 @@ impl Containerd {
         let socket = self.socket();
         process
             .ready(START, async || {
-                let Ok(cri) = Cri::connect(&socket).await else {
-                    return Ok(None);
-                };
-                // The socket answers before the CRI plugin is there.
-                Ok(cri.version().await.is_ok().then_some(()))
+                Ok(Cri::answers(&socket).await.then_some(()))
             })
             .await?;
         self.process = Some(process);

@@ -39,6 +39,14 @@ impl std::fmt::Display for PullError {
 impl std::error::Error for PullError {}
 
 impl Cri {
+    /// Whether somebody answers at a socket: it is there before containerd's CRI plugin is.
+    pub async fn answers(socket: &Path) -> bool {
+        match Self::connect(socket).await {
+            Ok(cri) => cri.version().await.is_ok(),
+            Err(_) => false,
+        }
+    }
+
     /// Connects to the socket of a runtime.
     pub async fn connect(socket: &Path) -> Result<Self> {
         let channel = Endpoint::from_shared(format!("unix://{}", socket.display()))

@@ -7,17 +7,23 @@
 //! Registry ◄─ Repository ◄─ images, Cosign, and what a test crafts with Key
 //! ```
 //!
+//! [`Judge`] gives CRI-O's verdict on files and images, by the library that it verifies with.
+//!
+//! [`ControlPlane`] is a cluster's API server, for what watches and writes objects.
+//!
 //! Everything lies in a [`folder::Folder`] below the temporary directory and on loopback ports of
 //! its own, so tests run side by side; dropping a peer ends it and removes its files. With
 //! `NODESEAL_KEEP=1` the files stay, to be looked at. `cargo xtask peers` builds the programs.
 
 pub mod cleanup;
 pub mod containerd;
+pub mod control_plane;
 pub mod cosign;
 pub mod cri;
 pub mod folder;
 pub mod front;
 pub mod images;
+pub mod judge;
 pub mod keys;
 pub mod node;
 pub mod oci;
@@ -25,13 +31,16 @@ pub mod policies;
 pub mod ports;
 pub mod process;
 pub mod registry;
+pub mod show;
 pub mod signatures;
 
 pub use containerd::Containerd;
+pub use control_plane::ControlPlane;
 pub use cosign::Cosign;
 pub use cri::Cri;
 pub use folder::Folder;
 pub use images::Image;
+pub use judge::Judge;
 pub use keys::Key;
 pub use node::Node;
 pub use oci::Repository;

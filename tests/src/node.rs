@@ -16,13 +16,10 @@ use rustix::mount::{MountFlags, mount, mount_bind};
 use xtask::peers;
 use xtask::product::Product;
 
-use crate::containerd::snapshotter;
+use crate::containerd::{START, snapshotter};
 use crate::cri::{Cri, PullError};
 use crate::folder::Folder;
 use crate::process::Process;
-
-/// How long containerd may take to answer over the CRI.
-const START: Duration = Duration::from_secs(30);
 
 /// A node with a running containerd.
 #[derive(Debug)]
@@ -122,11 +119,7 @@ impl Node {
         let socket = self.socket();
         process
             .ready(START, async || {
-                let Ok(cri) = Cri::connect(&socket).await else {
-                    return Ok(None);
-                };
-                // The socket answers before the CRI plugin is there.
-                Ok(cri.version().await.is_ok().then_some(()))
+                Ok(Cri::answers(&socket).await.then_some(()))
             })
             .await?;
         self.process = Some(process);
@@ -243,6 +236,13 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// Code and message, without the names of bundle and image at its end.
+    #[must_use]
+    pub fn in_short(&self) -> String {
+        let message = self.message.split(" [").next().unwrap_or_default();
+        format!("{}: {message}", self.code)
+    }
+
     /// Takes the verifier's line out of containerd's error.
     fn read(error: &PullError) -> Result<Self> {
         let parse = || {

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use clap::ValueEnum;
 
+use crate::product::Product;
 use crate::{command, peers, product};
 
 /// What to measure.
@@ -17,8 +18,9 @@ pub fn run(what: What) -> Result<()> {
     let example = match what {
         What::Verify => "bench_verify",
     };
-    peers::ensure(&peers::select(&[])?)?;
-    let variables = product::ensure(&product::Product::ALL)?;
+    let names = ["registry", "crane", "cosign3"].map(str::to_owned);
+    peers::ensure(&peers::select(&names)?)?;
+    let variables = product::ensure(&[Product::Verifier, Product::Agent])?;
     let mut cargo = product::cargo();
     cargo
         .args(["run", "--quiet", "--package", "e2e", "--example", example])

@@ -32,12 +32,11 @@ pub fn dir() -> Result<PathBuf> {
     std::path::absolute(&dir).with_context(|| format!("cache folder {}", dir.display()))
 }
 
-/// The target folder for builds that are kept apart from the checkout's own.
-pub fn target_dir() -> Result<PathBuf> {
-    match env::var_os("CARGO_TARGET_DIR").filter(|value| !value.is_empty()) {
-        Some(dir) => Ok(workspace().join(dir)),
-        None => Ok(dir()?.join("target")),
-    }
+/// The target folder of all builds: cargo's own, so that nothing is compiled twice.
+#[must_use]
+pub fn target_dir() -> PathBuf {
+    let set = env::var_os("CARGO_TARGET_DIR").filter(|value| !value.is_empty());
+    workspace().join(set.unwrap_or_else(|| "target".into()))
 }
 
 /// Holds `<dir>/.lock` until dropped, and says so when it has to wait for another process.

@@ -1,9 +1,10 @@
 //! Developer commands: `cargo xtask --help`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{bench, demo, generate, peers, test};
+use xtask::{bench, demo, generate, peers, product, test};
 
 /// Developer commands.
 #[derive(Parser)]
@@ -15,6 +16,12 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Build the product's programs, optimised and static, as nodes and desks use them.
+    Build {
+        /// The folder to put them into.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
     /// Build the real servers that the tests talk to.
     Peers {
         /// Build only these.
@@ -22,11 +29,7 @@ enum Task {
         only: Vec<String>,
     },
     /// Show the product at work on this machine.
-    Demo {
-        /// Leave everything running, to play with, until Ctrl-C.
-        #[arg(long)]
-        keep: bool,
-    },
+    Demo(demo::Options),
     /// Run everything that must pass before a change is taken.
     Test(test::Options),
     /// Measure, in one run with a peer to compare with.
@@ -51,7 +54,8 @@ fn main() -> ExitCode {
             }
             Ok(())
         }),
-        Task::Demo { keep } => demo::run(keep),
+        Task::Build { out } => product::build(&out),
+        Task::Demo(options) => demo::run(options),
         Task::Bench { what } => bench::run(what),
         Task::Test(options) => test::run(&options),
         Task::Generate { check: true } => generate::check(),

@@ -39,7 +39,7 @@ struct Binary {
 }
 
 /// All peers, in the order in which the tests come to need them.
-pub const PEERS: [Peer; 5] = [
+pub const PEERS: [Peer; 8] = [
     Peer {
         name: "containerd",
         // Snapshotters that need libraries or kernel modules of their own.
@@ -105,6 +105,47 @@ pub const PEERS: [Peer; 5] = [
             built: "cosign",
             name: "cosign2",
         }],
+    },
+    Peer {
+        name: "etcd",
+        tags: "",
+        ldflags: "",
+        binaries: &[Binary {
+            package: ".",
+            built: "etcd",
+            name: "etcd",
+        }],
+    },
+    Peer {
+        name: "judge",
+        // Signatures of the OpenPGP kind without a C library.
+        tags: "containers_image_openpgp",
+        ldflags: "",
+        binaries: &[Binary {
+            package: ".",
+            built: "judge",
+            name: "judge",
+        }],
+    },
+    Peer {
+        name: "kubernetes",
+        tags: "",
+        // Without them the API server reports v0.0.0, and clients go by its version.
+        ldflags: "-X k8s.io/component-base/version.gitVersion=v1.34.4 \
+                  -X k8s.io/component-base/version.gitMajor=1 \
+                  -X k8s.io/component-base/version.gitMinor=34",
+        binaries: &[
+            Binary {
+                package: "k8s.io/kubernetes/cmd/kube-apiserver",
+                built: "kube-apiserver",
+                name: "kube-apiserver",
+            },
+            Binary {
+                package: "k8s.io/kubernetes/cmd/kubectl",
+                built: "kubectl",
+                name: "kubectl",
+            },
+        ],
     },
 ];
 

@@ -1,7 +1,7 @@
 //! The product's own programs, built the way the tests need them.
 //!
-//! Cargo decides what to rebuild. Variants of one program (with and without a feature) come out of
-//! cargo under the same name, so each is copied to a folder of its own before the next is built.
+//! Cargo decides what to rebuild. Each program is copied to a folder of its own: a test that is
+//! running the previous build keeps it.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result};
 use crate::cache::{self, Key};
 use crate::command;
 
-/// A program of the product, in one variant.
+/// A program of the product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Product {
     /// The verifier as it is installed on nodes: static, optimised.
@@ -22,11 +22,13 @@ pub enum Product {
     Agent,
     /// The node agent that can be told to die at named points.
     AgentFault,
+    /// The cluster operator.
+    Operator,
     /// The command line.
     Cli,
 }
 
-/// How a variant is built.
+/// How a program is built.
 struct Recipe {
     package: &'static str,
     binary: &'static str,
@@ -36,8 +38,8 @@ struct Recipe {
 }
 
 impl Product {
-    /// All of them; those that share most of their build stand together.
-    pub const ALL: [Self; 4] = [Self::Verifier, Self::Agent, Self::AgentFault, Self::Cli];
+    /// What is shipped.
+    pub const SHIPPED: [Self; 4] = [Self::Verifier, Self::Agent, Self::Operator, Self::Cli];
 
     /// The environment variable that tells a test where the program is.
     #[must_use]
@@ -46,6 +48,7 @@ impl Product {
             Self::Verifier => "NODESEAL_VERIFIER_BIN",
             Self::Agent => "NODESEAL_AGENT_BIN",
             Self::AgentFault => "NODESEAL_AGENT_FAULT_BIN",
+            Self::Operator => "NODESEAL_OPERATOR_BIN",
             Self::Cli => "NODESEAL_CLI_BIN",
         }
     }
@@ -61,12 +64,6 @@ impl Product {
     }
 
     const fn recipe(self) -> Recipe {
-        const AGENT: Recipe = Recipe {
-            package: "node-agent",
-            binary: "nodeseal-agent",
-            features: &[],
-            shipped: false,
-        };
         match self {
             Self::Verifier => Recipe {
                 package: "image-verifier",
@@ -74,10 +71,21 @@ impl Product {
                 features: &[],
                 shipped: true,
             },
-            Self::Agent => AGENT,
+            Self::Agent => Recipe {
+                package: "node-agent",
+                binary: "nodeseal-agent",
+                features: &[],
+                shipped: false,
+            },
             Self::AgentFault => Recipe {
                 features: &["fault-points"],
-                ..AGENT
+                ..Self::Agent.recipe()
+            },
+            Self::Operator => Recipe {
+                package: "operator",
+                binary: "nodeseal-operator",
+                features: &[],
+                shipped: false,
             },
             Self::Cli => Recipe {
                 package: "cli",
@@ -88,12 +96,13 @@ impl Product {
         }
     }
 
-    /// The name of the folder that keeps this variant.
+    /// The name of the folder that keeps it.
     const fn variant(self) -> &'static str {
         match self {
             Self::Verifier => "verifier",
             Self::Agent => "agent",
             Self::AgentFault => "agent-fault",
+            Self::Operator => "operator",
             Self::Cli => "cli",
         }
     }
@@ -101,7 +110,7 @@ impl Product {
 
 /// Builds these programs; returns the variables that tell the tests where they are.
 pub fn ensure(products: &[Product]) -> Result<Vec<(&'static str, PathBuf)>> {
-    let target = cache::target_dir()?;
+    let target = cache::target_dir();
     // Two checkouts may share the target folder, but not what comes out of it.
     let checkout = Key::new().and(cache::workspace().as_os_str().as_encoded_bytes());
     let shelf = cache::dir()?.join("product").join(checkout.to_string());
@@ -141,8 +150,22 @@ impl Recipe {
     }
 }
 
-/// Copies a program unless it is there already. It is renamed into place: a test that is running
-/// the previous build keeps it.
+/// Builds all of them for use on nodes and desks, and puts them into `out`.
+pub fn build(out: &Path) -> Result<()> {
+    let target = cache::target_dir();
+    for product in Product::SHIPPED {
+        let recipe = Recipe {
+            shipped: true,
+            ..product.recipe()
+        };
+        let path = out.join(recipe.binary);
+        keep(&recipe.build(&target)?, &path)?;
+        println!("{}", path.display());
+    }
+    Ok(())
+}
+
+/// Copies a program unless it is there already, and renames it into place.
 fn keep(built: &Path, kept: &Path) -> Result<()> {
     let new = fs::read(built).with_context(|| format!("read {}", built.display()))?;
     if fs::read(kept).is_ok_and(|old| old == new) {

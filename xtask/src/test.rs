@@ -1,6 +1,5 @@
 //! Everything that must pass before a change is taken, in one command.
 
-use std::env;
 use std::path::PathBuf;
 use std::process::Command;
 use std::thread::{self, JoinHandle};
@@ -10,7 +9,7 @@ use anyhow::{Context as _, Result, anyhow};
 use clap::{Args, ValueEnum};
 
 use crate::product::{Product, cargo};
-use crate::{cache, command, generate, peers, product, tools};
+use crate::{cache, command, demo, generate, peers, product, tools};
 
 /// What to run.
 #[derive(Debug, Args)]
@@ -24,6 +23,13 @@ pub struct Options {
     /// Passed on to `cargo test` of the steps `unit` and `e2e`.
     #[arg(last = true, value_name = "ARGS")]
     args: Vec<String>,
+}
+
+impl Options {
+    /// What tells tests to run all of what is long, and not a sample of it.
+    fn sample(&self) -> Option<(&'static str, &'static str)> {
+        self.full.then_some(("NODESEAL_FULL", "1"))
+    }
 }
 
 /// One step, in the order in which they run: what fails fast comes first.
@@ -101,7 +107,7 @@ fn run_step(step: Step, options: &Options, background: &mut Background) -> Resul
     match step {
         Step::Fmt => command::run(cargo().args(["fmt", "--all", "--check"])),
         Step::Generate => generate::check(),
-        Step::Clippy => command::run(workspace_cargo()?.args([
+        Step::Clippy => command::run(cargo().args([
             "clippy",
             "--workspace",
             "--all-targets",
@@ -110,14 +116,9 @@ fn run_step(step: Step, options: &Options, background: &mut Background) -> Resul
             "--deny",
             "warnings",
         ])),
-        Step::Unit => command::run(
-            workspace_cargo()?
-                // Some tests need what only a feature for tests has.
-                .args(["test", "--workspace", "--exclude", "e2e", "--all-features"])
-                .args(&options.args),
-        ),
+        Step::Unit => unit(options),
         Step::Doc => command::run(
-            workspace_cargo()?
+            cargo()
                 .args(["doc", "--workspace", "--no-deps"])
                 .env("RUSTDOCFLAGS", "--deny warnings"),
         ),
@@ -136,26 +137,39 @@ fn deny(program: PathBuf) -> Result<()> {
 }
 
 fn e2e(options: &Options, background: &mut Background) -> Result<()> {
-    let variables = product::ensure(&Product::ALL)?;
+    let variables = product::ensure(&[
+        Product::Verifier,
+        Product::Agent,
+        Product::AgentFault,
+        Product::Operator,
+    ])?;
     background.take_peers()?;
-    let mut cargo = workspace_cargo()?;
-    cargo
-        .args(["test", "--package", "e2e"])
+    let mut tests = cargo();
+    tests.args(["test", "--package", "e2e"]);
+    tests
         .args(&options.args)
-        .envs(variables);
-    if options.full {
-        cargo.env("NODESEAL_FULL", "1");
+        .envs(variables)
+        .envs(options.sample());
+    command::run(&mut tests)?;
+    // What the README offers has to work, too.
+    if options.args.is_empty() {
+        for standalone in [true, false] {
+            let keep = false;
+            demo::run(demo::Options { standalone, keep })?;
+        }
     }
-    command::run(&mut cargo)
+    Ok(())
 }
 
-/// Cargo with the target folder outside the checkout under CI, where the checkout is thrown away.
-fn workspace_cargo() -> Result<Command> {
-    let mut cargo = cargo();
-    if env::var_os("CI").is_some() {
-        cargo.env("CARGO_TARGET_DIR", cache::target_dir()?);
-    }
-    Ok(cargo)
+fn unit(options: &Options) -> Result<()> {
+    let mut tests = cargo();
+    // Some tests need what only a feature for tests has.
+    tests.args(["test", "--workspace", "--exclude", "e2e", "--all-features"]);
+    command::run(tests.args(&options.args).envs(options.sample()))?;
+    // And some are about the verifier as it is shipped, without it.
+    let mut shipped = cargo();
+    shipped.args(["test", "--package", "image-verifier"]);
+    command::run(shipped.args(&options.args))
 }
 
 /// What is under way beside the steps; whoever needs it first waits for it.

@@ -1,0 +1,358 @@
+//! A cluster with the operator, and agents that do what the test says.
+
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use crds::types::{ClusterImageSignaturePolicy, NodeImagePolicy, PolicyBundle, PolicyStatus};
+use e2e::process::Process;
+use e2e::{ControlPlane, Folder, ports, process};
+use k8s_openapi::api::core::v1::Node;
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use kube::{Api, Client, ResourceExt};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use xtask::product::Product;
+
+/// How long the operator may take for anything.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+/// Where the operator's lease is.
+pub(crate) const NAMESPACE: &str = "nodeseal-system";
+
+pub(crate) struct Lab {
+    pub(crate) plane: ControlPlane,
+    pub(crate) client: Client,
+    pub(crate) folder: Folder,
+    started: u32,
+}
+
+/// One replica.
+pub(crate) struct Operator {
+    pub(crate) process: Process,
+    health: u16,
+}
+
+impl Lab {
+    /// A control plane with the definitions, the rights of `config/base`, and these nodes.
+    pub(crate) async fn start(nodes: &[&str]) -> Result<Self> {
+        let plane = ControlPlane::start().await?;
+        plane.install_crds().await?;
+        let client = plane.admin()?;
+        let lab = Self {
+            client,
+            plane,
+            folder: Folder::new("operator")?,
+            started: 0,
+        };
+        for file in [
+            "namespace",
+            "operator-rbac",
+            "agent-rbac",
+            "agent-admission",
+            "key-reader",
+        ] {
+            lab.apply_file(&format!("config/base/{file}.yaml")).await?;
+        }
+        for node in nodes {
+            lab.join(node).await?;
+        }
+        Ok(lab)
+    }
+
+    async fn apply_file(&self, file: &str) -> Result<()> {
+        let path = xtask::cache::workspace().join(file);
+        let text = std::fs::read_to_string(&path)?;
+        for document in text.split("\n---\n") {
+            let value: Value = serde_saphyr::from_str(document)?;
+            self.apply(&value).await.with_context(|| file.to_owned())?;
+        }
+        Ok(())
+    }
+
+    /// What `kubectl apply` does.
+    pub(crate) async fn apply(&self, value: &Value) -> Result<Value> {
+        let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str);
+        let version = text("/apiVersion").unwrap_or_default();
+        let kind = text("/kind").unwrap_or_default();
+        let root = if version.contains('/') { "apis" } else { "api" };
+        let plural = match kind {
+            "ClusterImageSignaturePolicy" => "clusterimagesignaturepolicies".to_owned(),
+            "NodeImagePolicy" => "nodeimagepolicies".to_owned(),
+            "ImageSignaturePolicy" => "imagesignaturepolicies".to_owned(),
+            "ValidatingAdmissionPolicy" => "validatingadmissionpolicies".to_owned(),
+            other => format!("{}s", other.to_lowercase()),
+        };
+        let place = text("/metadata/namespace")
+            .map(|namespace| format!("namespaces/{namespace}/"))
+            .unwrap_or_default();
+        let name = text("/metadata/name").unwrap_or_default();
+        let path = format!("/{root}/{version}/{place}{plural}");
+        let params = PatchParams::apply("kubectl").force();
+        let request = kube::core::Request::new(path).patch(name, &params, &Patch::Apply(value))?;
+        Ok(self.client.request(request).await?)
+    }
+
+    pub(crate) async fn join(&self, name: &str) -> Result<()> {
+        let node: Node = serde_json::from_value(json!({ "metadata": { "name": name } }))?;
+        let api = Api::<Node>::all(self.client.clone());
+        let mut node = api.create(&PostParams::default(), &node).await?;
+        let mut status = node.status.unwrap_or_default();
+        status.node_info = Some(k8s_openapi::api::core::v1::NodeSystemInfo {
+            container_runtime_version: "containerd://2.2.1".to_owned(),
+            ..Default::default()
+        });
+        node.status = Some(status);
+        api.replace_status(name, &PostParams::default(), &node)
+            .await?;
+        Ok(())
+    }
+
+    /// Starts a replica with the rights of its service account.
+    pub(crate) async fn operator(&mut self) -> Result<Operator> {
+        self.started += 1;
+        let token = self
+            .plane
+            .service_account_token(NAMESPACE, "nodeseal-operator", None)
+            .await?;
+        let kubeconfig = self.plane.kubeconfig_for("operator", &token)?;
+        let health = ports::free()?.port();
+        let mut command = Command::new(Product::Operator.locate()?);
+        command
+            .arg("--kubeconfig")
+            .arg(kubeconfig)
+            .args(["--namespace", NAMESPACE])
+            .args(["--health-port", &health.to_string()])
+            .args(["--secret-refresh", "1"])
+            .env("RUST_LOG", "info,operator=debug");
+        let log = self.folder.join(format!("operator-{}.log", self.started));
+        let process = Process::start("nodeseal-operator", &mut command, &log)?;
+        Ok(Operator { process, health })
+    }
+
+    pub(crate) fn policies(&self) -> Api<ClusterImageSignaturePolicy> {
+        Api::all(self.client.clone())
+    }
+
+    pub(crate) fn bundles(&self) -> Api<PolicyBundle> {
+        Api::all(self.client.clone())
+    }
+
+    pub(crate) fn node_policies(&self) -> Api<NodeImagePolicy> {
+        Api::all(self.client.clone())
+    }
+
+    /// What a node's agent does: it says that it runs what it shall run.
+    pub(crate) async fn agent_applies(&self, node: &str) -> Result<()> {
+        let own = self.node_policies().get(node).await?;
+        let condition = |kind: &str, status: &str, reason: &str| {
+            json!({
+                "type": kind, "status": status, "reason": reason, "message": "by the test",
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            })
+        };
+        let patch = json!({
+            "apiVersion": crds::API_VERSION,
+            "kind": "NodeImagePolicy",
+            "metadata": { "name": node },
+            "status": {
+                "observedGeneration": own.metadata.generation,
+                "appliedBundle": own.spec.bundle,
+                "runtime": { "name": "containerd", "version": "2.2.1", "enforcement": "Full" },
+                "conditions": [
+                    condition("Applied", "True", "Applied"),
+                    condition("Enforcing", "Unknown", "NotProbed"),
+                    condition("Ready", "True", "Ready"),
+                ],
+            },
+        });
+        let params = PatchParams::apply("nodeseal-agent").force();
+        let api = self.node_policies();
+        api.patch_status(node, &params, &Patch::Apply(patch))
+            .await?;
+        Ok(())
+    }
+
+    /// Waits until the policy's status is as the test wants it.
+    pub(crate) async fn status(
+        &self,
+        name: &str,
+        what: &str,
+        is: impl Fn(&PolicyStatus) -> bool,
+    ) -> Result<PolicyStatus> {
+        let mut last = None;
+        let found = process::wait_for(what, SOON, async || {
+            let status = self.policies().get(name).await?.status.unwrap_or_default();
+            let good = is(&status);
+            last = Some(status.clone());
+            Ok(good.then_some(status))
+        })
+        .await;
+        found.with_context(|| format!("{last:#?}"))
+    }
+
+    /// Waits until the condition is `status reason`.
+    pub(crate) async fn condition(&self, name: &str, kind: &str, is: &str) -> Result<PolicyStatus> {
+        let what = format!("{kind} of {name} to be {is}");
+        self.status(name, &what, |status| condition(status, kind) == is)
+            .await
+    }
+
+    /// Waits until every node shall run a bundle with exactly these policies, as their status has
+    /// them, lets the agents apply it, and returns its name.
+    pub(crate) async fn roll_out(&self, nodes: &[&str], policies: &[&str]) -> Result<String> {
+        let bundle = self.rolled_out(nodes, policies).await?;
+        for node in nodes {
+            self.agent_applies(node).await?;
+        }
+        Ok(bundle)
+    }
+
+    async fn rolled_out(&self, nodes: &[&str], policies: &[&str]) -> Result<String> {
+        let what = format!("{nodes:?} to be given {policies:?}");
+        process::wait_for(&what, SOON, async || {
+            let mut given = None;
+            for node in nodes {
+                let Some(own) = self.node_policies().get_opt(node).await? else {
+                    return Ok(None);
+                };
+                let bundle = self.bundles().get(&own.spec.bundle).await?;
+                let content = crds::bundle::decode(&own.spec.bundle, &bundle.spec)?;
+                let ids = content.policies().map(|p| p.id().to_string());
+                if ids.collect::<Vec<_>>() != policies {
+                    return Ok(None);
+                }
+                for policy in content.policies() {
+                    let object = self.policies().get(policy.id().name()).await?;
+                    let digest = object.status.and_then(|status| status.digest);
+                    if digest != Some(policy.digest().to_string()) {
+                        return Ok(None);
+                    }
+                }
+                given = Some(own.spec.bundle);
+            }
+            Ok(given)
+        })
+        .await
+    }
+
+    /// The version of every object that the operator writes.
+    pub(crate) async fn versions(&self) -> Result<Vec<String>> {
+        let mut versions = Vec::new();
+        let all = ListParams::default();
+        for object in self.policies().list(&all).await? {
+            versions.push(format!(
+                "{} {:?}",
+                object.name_any(),
+                object.resource_version()
+            ));
+        }
+        for object in self.bundles().list(&all).await? {
+            versions.push(format!(
+                "{} {:?}",
+                object.name_any(),
+                object.resource_version()
+            ));
+        }
+        for object in self.node_policies().list(&all).await? {
+            versions.push(format!(
+                "{} {:?}",
+                object.name_any(),
+                object.resource_version()
+            ));
+        }
+        Ok(versions)
+    }
+
+    /// How many requests to objects of the group the API server has seen that write.
+    pub(crate) async fn writes(&self) -> Result<u64> {
+        let mut request = kube::core::Request::new("/metrics").list(&ListParams::default())?;
+        *request.uri_mut() = "/metrics".parse()?;
+        let text = self.client.request_text(request).await?;
+        let line = |line: &&str| {
+            line.starts_with("apiserver_request_total{")
+                && line.contains("group=\"nodeseal.dev\"")
+                && ["POST", "PUT", "PATCH", "APPLY", "DELETE"]
+                    .iter()
+                    .any(|verb| line.contains(&format!("verb=\"{verb}\"")))
+        };
+        let counts = text.lines().filter(line).filter_map(|line| {
+            let (_, count) = line.rsplit_once(' ')?;
+            count.parse::<u64>().ok()
+        });
+        Ok(counts.sum())
+    }
+
+    /// Who holds the lease.
+    pub(crate) async fn leader(&self) -> Result<Option<String>> {
+        let api = Api::<k8s_openapi::api::coordination::v1::Lease>::namespaced(
+            self.client.clone(),
+            NAMESPACE,
+        );
+        let lease = api.get_opt("nodeseal-operator").await?;
+        let spec = lease.and_then(|lease| lease.spec);
+        Ok(spec.and_then(|spec| spec.holder_identity))
+    }
+}
+
+impl Operator {
+    /// The status of a health endpoint; 0 while nobody listens.
+    pub(crate) async fn health(&self, path: &str) -> u16 {
+        let ask = async || -> std::io::Result<u16> {
+            let mut stream = TcpStream::connect(("127.0.0.1", self.health)).await?;
+            let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+            stream.write_all(request.as_bytes()).await?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await?;
+            let code = answer.split(' ').nth(1).unwrap_or_default();
+            Ok(code.parse().unwrap_or_default())
+        };
+        ask().await.unwrap_or_default()
+    }
+
+    pub(crate) async fn ready(&self) -> Result<()> {
+        process::wait_for("the operator to be ready", SOON, async || {
+            Ok((self.health("/readyz").await == 200).then_some(()))
+        })
+        .await
+    }
+
+    /// Ends it politely and waits until it is gone.
+    pub(crate) async fn terminate(self) -> Result<()> {
+        let id = rustix::process::Pid::from_raw(i32::try_from(self.process.id())?);
+        rustix::process::kill_process(
+            id.context("a process without id")?,
+            rustix::process::Signal::TERM,
+        )?;
+        process::wait_for("the operator to end", SOON, async || {
+            Ok((self.health("/healthz").await == 0).then_some(()))
+        })
+        .await?;
+        // The lease is given back before the process ends, the port is free a moment earlier.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Ok(())
+    }
+}
+
+/// `True Ready`; empty while there is no such condition.
+pub(crate) fn condition(status: &PolicyStatus, kind: &str) -> String {
+    let found = status.conditions.iter().find(|found| found.type_ == kind);
+    found.map_or_else(String::new, |found| {
+        format!("{} {}", found.status, found.reason)
+    })
+}
+
+pub(crate) fn message<'a>(status: &'a PolicyStatus, kind: &str) -> &'a str {
+    let found = status.conditions.iter().find(|found| found.type_ == kind);
+    found.map_or("", |found| found.message.as_str())
+}
+
+/// A policy with these scopes and this source of keys.
+pub(crate) fn policy(name: &str, scopes: &[&str], key: &Value) -> Value {
+    json!({
+        "apiVersion": crds::API_VERSION,
+        "kind": "ClusterImageSignaturePolicy",
+        "metadata": { "name": name },
+        "spec": { "scopes": scopes, "authorities": [{ "name": "a", "key": key }] },
+    })
+}
