@@ -19,6 +19,7 @@ pub mod crio;
 pub mod digest;
 pub mod files;
 pub mod flatten;
+pub mod id;
 pub mod identity;
 pub mod key;
 pub mod model;

@@ -154,17 +154,6 @@ fn signed_identities_name_repositories_in_canonical_form() {
 }
 
 #[test]
-fn policy_ids_tell_the_two_kinds_apart() {
-    let ids = ["\"a\"", "\"ns/a\""];
-    let parsed = ids.map(|id| serde_json::from_str::<PolicyId>(id).unwrap());
-    assert_eq!(parsed[0].namespace(), None);
-    assert_eq!((parsed[1].namespace(), parsed[1].name()), (Some("ns"), "a"));
-    for bad in ["\"\"", "\"/a\"", "\"ns/\"", "\"a/b/c\""] {
-        assert!(serde_json::from_str::<PolicyId>(bad).is_err(), "{bad}");
-    }
-}
-
-#[test]
 fn a_tenant_cannot_close_a_node_for_others() {
     let mut tenant = draft("p", &["a.example"], &[]);
     tenant.on_unsupported = OnUnsupported::Reject;
