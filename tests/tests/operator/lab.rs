@@ -4,12 +4,15 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use crds::types::{ClusterImageSignaturePolicy, NodeImagePolicy, PolicyBundle, PolicyStatus};
+use crds::types::{
+    ClusterImageSignaturePolicy, ImageSignaturePolicy, NodeImagePolicy, PolicyBundle, PolicyStatus,
+};
 use e2e::process::Process;
 use e2e::{ControlPlane, Folder, ports, process};
 use k8s_openapi::api::core::v1::Node;
-use kube::api::{ListParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
+use policy::model::PolicyId;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -223,8 +226,7 @@ impl Lab {
                     return Ok(None);
                 }
                 for policy in content.policies() {
-                    let object = self.policies().get(policy.id().name()).await?;
-                    let digest = object.status.and_then(|status| status.digest);
+                    let digest = self.digest_of(policy.id()).await?;
                     if digest != Some(policy.digest().to_string()) {
                         return Ok(None);
                     }
@@ -234,6 +236,25 @@ impl Lab {
             Ok(given)
         })
         .await
+    }
+
+    /// What the status of a policy of either kind says about the form in force.
+    async fn digest_of(&self, id: &PolicyId) -> Result<Option<String>> {
+        let status = match id.namespace() {
+            None => self.policies().get(id.name()).await?.status,
+            Some(namespace) => self.tenant(namespace).get(id.name()).await?.status,
+        };
+        Ok(status.and_then(|status| status.digest))
+    }
+
+    pub(crate) fn tenant(&self, namespace: &str) -> Api<ImageSignaturePolicy> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    pub(crate) async fn leave(&self, name: &str) -> Result<()> {
+        let api = Api::<Node>::all(self.client.clone());
+        api.delete(name, &DeleteParams::default()).await?;
+        Ok(())
     }
 
     /// The version of every object that the operator writes.

@@ -94,6 +94,53 @@ async fn the_life_of_a_policy() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_tenants_policy_comes_changes_and_goes_and_a_node_leaves() -> Result<()> {
+    let mut lab = Lab::start(&["a", "b"]).await?;
+    let operator = lab.operator().await?;
+    operator.ready().await?;
+    let inline = json!({ "data": pem() });
+    lab.apply(&policy("p", &["registry.example/team"], &inline))
+        .await?;
+    lab.roll_out(&["a", "b"], &["p"]).await?;
+    lab.condition("p", "Ready", "True Ready").await?;
+
+    let own = |scope: &str| {
+        let mut own = policy("own", &[scope], &inline);
+        own["kind"] = "ImageSignaturePolicy".into();
+        own["metadata"]["namespace"] = "default".into();
+        own
+    };
+    lab.apply(&own("registry.example/app")).await?;
+    let first = lab.roll_out(&["a", "b"], &["p", "default/own"]).await?;
+    // The nodes of this lab have containerd, whose verifier learns no namespace.
+    let says = async |is: &str, generation: i64| {
+        process::wait_for(is, SOON, async || {
+            let status = lab.tenant("default").get("own").await?.status;
+            let status = status.unwrap_or_default();
+            let seen = status.observed_generation == Some(generation);
+            Ok((seen && condition(&status, "Compatible") == is).then_some(status))
+        })
+        .await
+    };
+    let status = says("False NamespacedUnsupported", 1).await?;
+    assert_eq!(condition(&status, "Accepted"), "True Valid");
+    lab.apply(&own("registry.example/other")).await?;
+    says("False NamespacedUnsupported", 2).await?;
+    let second = lab.roll_out(&["a", "b"], &["p", "default/own"]).await?;
+    assert_ne!(first, second);
+    let tenant = lab.tenant("default");
+    tenant.delete("own", &DeleteParams::default()).await?;
+    lab.roll_out(&["a", "b"], &["p"]).await?;
+
+    lab.leave("b").await?;
+    lab.status("p", "one node", |s| {
+        s.nodes.as_ref().is_some_and(|nodes| nodes.summary == "1/1")
+    })
+    .await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_key_rotated_in_a_config_map_or_secret_reaches_the_nodes() -> Result<()> {
     let mut lab = Lab::start(&["a"]).await?;
     let operator = lab.operator().await?;
