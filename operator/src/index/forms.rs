@@ -174,6 +174,12 @@ impl Entry {
         let Some(compiled) = &self.compiled else {
             return;
         };
+        // What the administrator does not permit is no mistake whose last valid form is to be kept:
+        // it would be a way around every limit.
+        if self.refused.is_some() && compiled.policy.is_some() {
+            self.form = None;
+            return;
+        }
         let policy = compiled.policy.as_ref().filter(|_| self.refused.is_none());
         match (policy, &mut self.form) {
             (Some(policy), Some(form)) if form.policy == *policy => form.current = true,

@@ -22,6 +22,9 @@ pub const FIRST_NAMESPACED: Version = Version::new(1, 31, 0);
 pub const NEWEST: Version = Version::new(1, 37, 0);
 /// The most bytes of all namespace files of a node. Each repeats the cluster's policy.
 pub const MAX_NAMESPACE_BYTES: usize = 64 * 1024 * 1024;
+/// The most bytes that the rules of one policy may take at all of its scopes.
+pub const MAX_POLICY_BYTES: usize = 4 * 1024 * 1024;
+
 /// What rendering has to know of a node's CRI-O.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CrioFacts {
@@ -129,11 +132,12 @@ pub fn render(bundle: &Bundle, node: &NodeFacts, facts: &CrioFacts) -> Rendered 
     let mut bytes = 0;
     for namespace in namespaces {
         let file = json_file(&table(Some(namespace)));
-        bytes += file.bytes.len();
-        if bytes > MAX_NAMESPACE_BYTES {
+        // What is left out takes nothing from the namespaces that come after.
+        if bytes + file.bytes.len() > MAX_NAMESPACE_BYTES {
             too_large(&mut diagnostics, &expressed, namespace);
             continue;
         }
+        bytes += file.bytes.len();
         files.insert(namespace.to_owned(), file);
     }
     let signed = expressed
@@ -168,10 +172,19 @@ fn express(policy: &Policy, version: Version) -> Result<Expressed<'_>, (Reason, 
         let message = "the files of CRI-O know no audit: nothing is reported and nothing refused on such nodes until the mode is Enforce".to_owned();
         return Err((Reason::AuditUnsupported, message));
     }
-    match keys::rules(policy.requirement(), version) {
-        Ok(rules) => Ok(Expressed { policy, rules }),
-        Err(error) => Err((Reason::NotExpressible, error.to_string())),
+    let rules = keys::rules(policy.requirement(), version)
+        .map_err(|error| (Reason::NotExpressible, error.to_string()))?;
+    // The rules stand at every scope and its twin: told before anything of that size is built.
+    let bytes = crate::verifier::json(&rules).len() * policy.scopes().len() * 2;
+    if bytes > MAX_POLICY_BYTES {
+        let message = format!(
+            "the rules of this policy would take {} MiB in CRI-O's files, where they stand at each of its scopes, and at most {} MiB are written: use fewer scopes, authorities or keys",
+            bytes.div_ceil(1024 * 1024),
+            MAX_POLICY_BYTES / 1024 / 1024
+        );
+        return Err((Reason::TooLarge, message));
     }
+    Ok(Expressed { policy, rules })
 }
 
 /// One policy.json: the node's own, with our rules added at every scope that either names.

@@ -249,3 +249,31 @@ fn scopes_of_the_node_that_are_not_canonical_are_covered_as_the_runtime_reads_th
     );
     assert_eq!(docker(&rendered)["docker.io/acme"], json!([SIGNED]));
 }
+
+#[test]
+fn a_policy_whose_rules_would_fill_the_node_is_left_out_before_they_are_built() {
+    use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
+    use aws_lc_rs::signature::{ECDSA_P521_SHA512_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
+
+    let key = || {
+        let pair = EcdsaKeyPair::generate(&ECDSA_P521_SHA512_ASN1_SIGNING).unwrap();
+        let der: PublicKeyX509Der<'_> = pair.public_key().as_der().unwrap();
+        ::pem::encode(&::pem::Pem::new("PUBLIC KEY", der.as_ref().to_vec()))
+    };
+    let mut large = draft("large", &[], &[]);
+    large.scopes = (0..256).map(|i| format!("a{i}.example")).collect();
+    large.requirement.threshold = 2;
+    large.requirement.authorities = (0..8)
+        .map(|i| crate::testing::authority(&format!("a{i}"), &[key(), key(), key()].concat()))
+        .collect();
+    let policies = vec![
+        Policy::try_from(large).unwrap(),
+        policy("p", &["b.example:1"], &[]),
+    ];
+    let rendered = rendered(policies, Settings::default(), &facts());
+    assert_eq!(rendered.diagnostics[0].reason, Reason::TooLarge);
+    assert_eq!(
+        docker(&rendered),
+        json!({"": [ACCEPT], "b.example:1": [SIGNED]})
+    );
+}
