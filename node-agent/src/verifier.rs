@@ -67,3 +67,22 @@ pub fn digest(path: &Path) -> Result<Digest, VerifierError> {
         Err(VerifierError::Implausible { path })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_begins_as_a_program_is_installed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("verifier");
+        for (content, good) in [
+            (&b"\x7fELF and more"[..], true),
+            (b"kind: ClusterImageSignaturePolicy", false),
+            (b"", false),
+        ] {
+            std::fs::write(&path, content).unwrap();
+            assert_eq!(digest(&path).is_ok(), good, "{content:?}");
+        }
+    }
+}

@@ -107,3 +107,18 @@ fn a_status_reads_back_as_it_was_written() {
         assert!(value.get(field).is_some(), "{field}");
     }
 }
+
+#[test]
+fn what_is_known_to_keep_the_runtime_from_enforcing_makes_the_node_not_ready() {
+    let report = Report {
+        not_enforcing: Some("containerd runs no verifier".to_owned()),
+        ..good()
+    };
+    let status = Status::new(report, None, at(1));
+    for kind in ["Enforcing", "Ready"] {
+        let condition = status.condition(kind).unwrap();
+        let said = (condition.status.as_str(), condition.reason.as_str());
+        assert_eq!(said, ("False", "NotEnforcing"), "{kind}");
+    }
+    assert!(status.is_applied());
+}
