@@ -1,12 +1,16 @@
 //! The bundle: the valid policies and settings of a node, resolved and not yet flattened.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::authority::{self, TrustRoots};
 use crate::digest::Digest;
-use crate::model::{Policy, PolicyId};
+use crate::model::{Policy, PolicyDraft, PolicyId};
+use crate::problem::Problems;
 use crate::scope::Scope;
+use crate::trust::TrustRoot;
 
 /// The format that this version writes, and the only one that it reads.
 pub const FORMAT: u32 = 1;
@@ -33,7 +37,8 @@ pub struct Settings {
     pub exempt_images: BTreeSet<Scope>,
 }
 
-/// Settings and policies, sorted, so that the same content has the same bytes.
+/// Settings, policies and the trust roots that they need, sorted, so that the same content has the
+/// same bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Bundle {
     settings: Settings,
@@ -41,11 +46,13 @@ pub struct Bundle {
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Wire {
     format: u32,
     settings: Settings,
-    policies: Vec<Policy>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    trust_roots: Vec<Arc<TrustRoot>>,
+    policies: Vec<PolicyDraft>,
 }
 
 /// Why bytes are not a bundle that this version may use.
@@ -57,6 +64,15 @@ pub enum BundleError {
     /// Another format.
     #[error("the bundle has format {0}, and this version reads format {FORMAT}: upgrade first")]
     Format(u32),
+    /// A policy that is not valid.
+    #[error("the bundle holds the policy `{0}`, which is not valid: {1}")]
+    Policy(PolicyId, Problems),
+    /// A trust root that stands there twice.
+    #[error("the bundle holds a trust root twice")]
+    TwiceRoot,
+    /// A trust root that no policy needs.
+    #[error("the bundle holds the trust root {0}, which no policy needs")]
+    Unneeded(Digest),
     /// Two policies of one name.
     #[error("the bundle holds the policy `{0}` twice")]
     Duplicate(PolicyId),
@@ -90,13 +106,20 @@ impl Bundle {
         self.policies.get(id)
     }
 
+    /// The trust roots that the policies need.
+    #[must_use]
+    pub fn trust_roots(&self) -> TrustRoots {
+        authority::trust_roots(self.policies().flat_map(Policy::trust_roots))
+    }
+
     /// The canonical bytes.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
         let wire = Wire {
             format: FORMAT,
             settings: self.settings.clone(),
-            policies: self.policies.values().cloned().collect(),
+            trust_roots: self.trust_roots().into_values().collect(),
+            policies: self.policies.values().cloned().map(Into::into).collect(),
         };
         crate::verifier::json(&wire)
     }
@@ -112,16 +135,34 @@ impl Bundle {
         }
         let wire: Wire = serde_json::from_slice(bytes)?;
         let mut policies = BTreeMap::new();
-        for policy in wire.policies {
-            let id = policy.id().clone();
+        let count = wire.trust_roots.len();
+        let roots: TrustRoots = wire
+            .trust_roots
+            .into_iter()
+            .map(|r| (r.digest(), r))
+            .collect();
+        for draft in wire.policies {
+            let id = draft.id.clone();
+            let policy = Policy::new(draft, &roots)
+                .map_err(|problems| BundleError::Policy(id.clone(), problems))?;
             if policies.insert(id.clone(), policy).is_some() {
                 return Err(BundleError::Duplicate(id));
             }
         }
-        Ok(Self {
+        let bundle = Self {
             settings: wire.settings,
             policies,
-        })
+        };
+        // Of one bundle there is only one form.
+        let needed = bundle.trust_roots();
+        match roots
+            .into_keys()
+            .find(|digest| !needed.contains_key(digest))
+        {
+            Some(digest) => Err(BundleError::Unneeded(digest)),
+            None if needed.len() != count => Err(BundleError::TwiceRoot),
+            None => Ok(bundle),
+        }
     }
 
     /// The digest of the canonical bytes: the bundle's name.

@@ -2,14 +2,11 @@
 
 use std::fmt::Write as _;
 
-use crate::bundle::Bundle;
 use crate::digest::Digest;
-pub use crate::files::{Diagnostic, File, FileSet};
+pub use crate::files::{File, FileSet};
 use crate::flatten::Flat;
 use crate::paths;
-use crate::problem::Reason;
-use crate::verifier::{Limits, VerifierPolicy};
-use crate::version::Version;
+use crate::verifier::{Access, Limits, VerifierPolicy};
 
 /// The version line of a containerd configuration. A drop-in must have that of the root file:
 /// with another one containerd loses its CRI settings, or does not start.
@@ -56,6 +53,8 @@ pub struct ContainerdFacts {
     pub drop_in: bool,
     /// What one pull may cost.
     pub limits: Limits,
+    /// Where the node keeps its registry hosts and credentials.
+    pub access: Access,
 }
 
 impl Default for ContainerdFacts {
@@ -64,6 +63,7 @@ impl Default for ContainerdFacts {
             config_version: ConfigVersion::default(),
             drop_in: true,
             limits: Limits::default(),
+            access: Access::default(),
         }
     }
 }
@@ -74,6 +74,7 @@ pub fn render(flat: &Flat, bundle: &Digest, facts: &ContainerdFacts) -> FileSet 
     let policy = VerifierPolicy {
         bundle: bundle.clone(),
         limits: facts.limits,
+        access: facts.access.clone(),
         flat: flat.clone(),
     };
     let mut files = FileSet::new();
@@ -111,52 +112,12 @@ fn drop_in(version: ConfigVersion) -> String {
     text
 }
 
-/// The first version whose CRI pulls go through image verifiers.
-pub const FIRST_ENFORCING: Version = Version::new(2, 1, 0);
-
-/// What a containerd node of that version (the newest, where it is not known) does not do.
-///
-/// containerd hands the verifier no namespace, so a namespaced policy cannot hold there, and
-/// widening it would reach other tenants. Before 2.1 its CRI pulls call no verifier at all.
-#[must_use]
-pub fn diagnostics(bundle: &Bundle, version: Option<Version>) -> Vec<Diagnostic> {
-    let too_old = version.filter(|version| *version < FIRST_ENFORCING);
-    bundle
-        .policies()
-        .filter_map(|policy| {
-            let namespace = policy.id().namespace().map(str::to_owned);
-            let (reason, message) = match (&namespace, too_old) {
-                (Some(_), _) => (Reason::NamespacedUnsupported, NAMESPACED.to_owned()),
-                (None, Some(version)) => (Reason::NotEnforcing, not_enforcing(version)),
-                (None, None) => return None,
-            };
-            let policy = policy.id().name().to_owned();
-            Some(Diagnostic {
-                policy,
-                namespace,
-                authority: None,
-                reason,
-                message,
-            })
-        })
-        .collect()
-}
-
-const NAMESPACED: &str = "containerd does not tell a verifier which namespace pulls, so this policy is left out on containerd nodes: write a ClusterImageSignaturePolicy for its scopes";
-
-fn not_enforcing(version: Version) -> String {
-    format!(
-        "containerd {version} calls no verifier when Kubernetes pulls an image, so nothing is enforced there: upgrade the node to containerd {FIRST_ENFORCING} or later"
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bundle::Settings;
+    use crate::bundle::{Bundle, Settings};
     use crate::flatten::{NodeFacts, flatten};
-    use crate::model::{Policy, PolicyId};
-    use crate::testing::{draft, policy};
+    use crate::testing::policy;
 
     fn rendered(facts: &ContainerdFacts) -> FileSet {
         let bundle = Bundle::new(Settings::default(), [policy("p", &["a.example"], &[])]);
@@ -204,36 +165,5 @@ mod tests {
     fn the_rendered_policy_passes_the_verifiers_own_reader() {
         let files = rendered(&ContainerdFacts::default());
         VerifierPolicy::from_json(&files[paths::VERIFIER_POLICY].bytes).unwrap();
-    }
-
-    #[test]
-    fn a_namespaced_policy_is_reported_and_left_out() {
-        let mut namespaced = draft("p", &["a.example"], &[]);
-        namespaced.id = PolicyId::Namespaced {
-            namespace: "ns".into(),
-            name: "p".into(),
-        };
-        let bundle = Bundle::new(Settings::default(), [Policy::try_from(namespaced).unwrap()]);
-        let diagnostics = diagnostics(&bundle, None);
-        assert_eq!(diagnostics[0].reason, Reason::NamespacedUnsupported);
-        assert_eq!(diagnostics[0].namespace.as_deref(), Some("ns"));
-        let flat = flatten(&bundle, &NodeFacts::default());
-        assert!(flat.entries().is_empty());
-    }
-
-    #[test]
-    fn a_containerd_that_calls_no_verifier_is_reported_for_every_policy() {
-        let bundle = Bundle::new(Settings::default(), [policy("p", &["a.example"], &[])]);
-        let reasons = |version: &str| -> Vec<Reason> {
-            let version = Some(version.parse().unwrap());
-            diagnostics(&bundle, version)
-                .iter()
-                .map(|d| d.reason)
-                .collect()
-        };
-        assert_eq!(reasons("1.7.28"), [Reason::NotEnforcing]);
-        assert_eq!(reasons("2.0.5"), [Reason::NotEnforcing]);
-        assert_eq!(reasons("2.1.0"), []);
-        assert_eq!(diagnostics(&bundle, None), []);
     }
 }

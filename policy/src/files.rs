@@ -30,6 +30,10 @@ pub struct Diagnostic {
     /// The authority that it is about, if one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub authority: Option<String>,
+    /// The field of the policy's `spec`, or below the authority if there is one; empty where the
+    /// whole policy is meant.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub field: String,
     /// The stable word.
     pub reason: Reason,
     /// What it means and what to do.
@@ -44,6 +48,7 @@ impl Diagnostic {
             policy: policy.name().to_owned(),
             namespace: policy.namespace().map(str::to_owned),
             authority: None,
+            field: String::new(),
             reason,
             message,
         }

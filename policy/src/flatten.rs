@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::authority::{self, TrustRoots};
 use crate::bundle::{Bundle, DefaultAction};
 use crate::model::{Mode, Policy, PolicyId, Requirement};
 use crate::reference::Reference;
@@ -232,6 +233,16 @@ impl Flat {
         &self.requirements
     }
 
+    /// The trust roots that the policies need.
+    #[must_use]
+    pub fn trust_roots(&self) -> TrustRoots {
+        authority::trust_roots(
+            self.requirements
+                .values()
+                .flat_map(Requirement::trust_roots),
+        )
+    }
+
     /// What has to happen to `image`: the most specific entry in its lookup list decides.
     #[must_use]
     pub fn decide(&self, image: &Reference) -> Decision<'_> {
@@ -284,4 +295,4 @@ impl Flat {
 
 #[cfg(test)]
 #[path = "flatten_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -202,7 +202,7 @@ fn world() -> (Vec<String>, Vec<String>) {
     (plain, versions)
 }
 
-fn any_image() -> impl Strategy<Value = String> {
+pub(crate) fn any_image() -> impl Strategy<Value = String> {
     let hosts: Vec<String> = HOSTS
         .iter()
         .map(ToString::to_string)
@@ -240,7 +240,7 @@ fn any_policy(name: String) -> impl Strategy<Value = Policy> {
     })
 }
 
-fn any_bundle() -> impl Strategy<Value = Bundle> {
+pub(crate) fn any_bundle() -> impl Strategy<Value = Bundle> {
     let policies = (0..5usize).prop_flat_map(|n| {
         (0..n)
             .map(|i| any_policy(format!("p{i}")))
@@ -310,7 +310,7 @@ fn naive<'a>(bundle: &'a Bundle, image: &Reference) -> (Outcome<'a>, Vec<&'a Pol
 }
 
 /// A sample, or the full number under `cargo xtask test --full`.
-fn cases() -> u32 {
+pub(crate) fn cases() -> u32 {
     if std::env::var_os("NODESEAL_FULL").is_some() {
         100_000
     } else {

@@ -1,7 +1,7 @@
 //! What an image-signature policy means, as pure functions: no IO, no clock, no environment.
 //!
 //! ```text
-//!  PolicyDraft ──TryFrom──▶ Policy ─┐
+//!  PolicyDraft ───new────▶ Policy ─┐
 //!                                   ├─▶ Bundle ──flatten(NodeFacts)──▶ Flat ──render──▶ FileSet
 //!                        Settings ──┘                                   │
 //!  Reference ───────────────────────────────────────────────────────────┴─decide──▶ Decision
@@ -13,22 +13,30 @@
 //! [`containerd::render`] writes that table as the files of a node.
 
 pub mod aggregate;
+pub mod authority;
 pub mod bundle;
+pub mod certificate;
+pub mod capability;
 pub mod containerd;
 pub mod crio;
 pub mod digest;
+mod distinct;
+pub mod explain;
 pub mod files;
 pub mod flatten;
 pub mod id;
 pub mod identity;
 pub mod key;
+pub mod keyless;
 pub mod model;
 pub mod paths;
+pub mod pattern;
 pub mod pem;
 pub mod problem;
 pub mod reference;
 pub mod scope;
 #[cfg(test)]
 mod testing;
+pub mod trust;
 pub mod verifier;
 pub mod version;

@@ -1,27 +1,25 @@
 //! Policies that passed every check.
 //!
 //! A [`Policy`] is made from a [`PolicyDraft`] (plain texts, references already resolved) by
-//! `TryFrom`, which reports everything that is wrong at once; afterwards an invalid policy cannot
-//! be written down. Deserialising goes through the draft as well.
+//! [`Policy::new`], which reports everything that is wrong at once; afterwards an invalid policy cannot
+//! be written down. Whoever reads one from a file reads the draft, and checks it again.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::authority::{self, Authority, AuthorityDraft, MAX_NAME, TrustRoots, TrustedRoot};
 use crate::digest::Digest;
+use crate::distinct;
 pub use crate::id::PolicyId;
 use crate::identity::SignedIdentity;
-use crate::key::PublicKey;
-use crate::problem::{Problem, Problems, Reason};
+use crate::problem::{Problems, Reason, Report};
 use crate::scope::Scope;
 
 /// The most scopes, and the most excludes, of one policy.
 pub const MAX_SCOPES: usize = 256;
 /// The most authorities of one policy.
 pub const MAX_AUTHORITIES: usize = 16;
-/// The most bytes of an authority's name.
-pub const MAX_AUTHORITY_NAME: usize = 63;
 
 /// Whether a policy denies, or only reports what it would have denied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -74,19 +72,9 @@ pub struct RequirementDraft {
     pub signed_identity: SignedIdentity,
 }
 
-/// One signer, before any check.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct AuthorityDraft {
-    /// Unique within the policy.
-    pub name: String,
-    /// One or more PEM public keys, any one of which may have signed.
-    pub key: String,
-}
-
 /// A valid policy.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "PolicyDraft", into = "PolicyDraft")]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(into = "PolicyDraft")]
 pub struct Policy {
     id: PolicyId,
     scopes: BTreeSet<Scope>,
@@ -121,8 +109,8 @@ impl Policy {
         self.on_unsupported
     }
 
-    /// The digest of the policy's canonical JSON: what `status.digest` shows, and what tells
-    /// whether a node runs this very policy.
+    /// The digest of the policy's canonical JSON, which holds the digests of its trust roots: what
+    /// `status.digest` shows, and what tells whether a node runs this very policy.
     #[must_use]
     pub fn digest(&self) -> Digest {
         Digest::of(&crate::verifier::json(self))
@@ -133,12 +121,18 @@ impl Policy {
     pub fn requirement(&self) -> &Requirement {
         &self.requirement
     }
+
+    /// The trust roots that its authorities need.
+    pub fn trust_roots(&self) -> impl Iterator<Item = &TrustedRoot> {
+        self.requirement.trust_roots()
+    }
 }
 
 /// What a valid policy demands: at least `threshold` of its authorities must have signed. Where
-/// the threshold is above 1 no two authorities share a key, so each counts a signer of its own.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "RequirementDraft", into = "RequirementDraft")]
+/// the threshold is above 1 no two authorities share a key or an identity, so each counts a signer
+/// of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(into = "RequirementDraft")]
 pub struct Requirement {
     mode: Mode,
     threshold: u32,
@@ -165,6 +159,11 @@ impl Requirement {
         &self.authorities
     }
 
+    /// The trust roots that its authorities need.
+    pub fn trust_roots(&self) -> impl Iterator<Item = &TrustedRoot> {
+        self.authorities.iter().filter_map(Authority::trust_root)
+    }
+
     /// Which name a signature must carry.
     #[must_use]
     pub fn signed_identity(&self) -> &SignedIdentity {
@@ -172,53 +171,18 @@ impl Requirement {
     }
 }
 
-/// One signer of a valid policy.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Authority {
-    name: String,
-    keys: Vec<PublicKey>,
-}
-
-impl Authority {
-    /// The authority's name, unique within its policy.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The keys, any one of which may have signed; sorted, never empty, no duplicates.
-    #[must_use]
-    pub fn keys(&self) -> &[PublicKey] {
-        &self.keys
-    }
-}
-
-/// Gathers problems, so that a user sees all of them at once.
-#[derive(Default)]
-struct Report(Vec<Problem>);
-
-impl Report {
-    fn add(&mut self, field: impl Into<String>, reason: Reason, message: impl fmt::Display) {
-        self.0.push(Problem {
-            field: field.into(),
-            reason,
-            message: message.to_string(),
-        });
-    }
-
-    fn finish<T>(self, value: T) -> Result<T, Problems> {
-        if self.0.is_empty() {
-            Ok(value)
-        } else {
-            Err(Problems(self.0))
-        }
-    }
-}
-
 impl TryFrom<PolicyDraft> for Policy {
     type Error = Problems;
 
+    /// For a draft that refers to no trust root.
     fn try_from(draft: PolicyDraft) -> Result<Self, Problems> {
+        Self::new(draft, &TrustRoots::new())
+    }
+}
+
+impl Policy {
+    /// Checks a draft, whose references lead to some of these trust roots.
+    pub fn new(draft: PolicyDraft, roots: &TrustRoots) -> Result<Self, Problems> {
         let mut report = Report::default();
         if draft.id.namespace().is_some() && draft.on_unsupported == OnUnsupported::Reject {
             let message = "only a ClusterImageSignaturePolicy may reject where it is not supported";
@@ -234,7 +198,7 @@ impl TryFrom<PolicyDraft> for Policy {
             let known = (scopes.len() == draft.scopes.len()).then_some(&scopes);
             check_exclude(&mut report, &format!("exclude[{index}]"), &scope, known);
         }
-        match Requirement::try_from(draft.requirement) {
+        match Requirement::new(draft.requirement, roots) {
             Ok(requirement) => report.finish(Self {
                 on_unsupported: draft.on_unsupported,
                 id: draft.id,
@@ -300,7 +264,15 @@ fn check_exclude(
 impl TryFrom<RequirementDraft> for Requirement {
     type Error = Problems;
 
+    /// For a draft that refers to no trust root.
     fn try_from(draft: RequirementDraft) -> Result<Self, Problems> {
+        Self::new(draft, &TrustRoots::new())
+    }
+}
+
+impl Requirement {
+    /// Checks a draft, whose references lead to some of these trust roots.
+    pub fn new(draft: RequirementDraft, roots: &TrustRoots) -> Result<Self, Problems> {
         let mut report = Report::default();
         let count = draft.authorities.len();
         if !(1..=MAX_AUTHORITIES).contains(&count) {
@@ -313,12 +285,12 @@ impl TryFrom<RequirementDraft> for Requirement {
             );
             report.add("threshold", Reason::Invalid, message);
         }
-        let mut authorities = parse_authorities(&mut report, &draft.authorities);
+        let mut authorities = parse_authorities(&mut report, &draft.authorities, roots);
         if draft.threshold > 1 {
-            check_distinct_signers(&mut report, &authorities);
+            distinct::check(&mut report, &authorities);
         }
         check_identity(&mut report, &draft.signed_identity);
-        authorities.sort_by(|a, b| a.1.name.cmp(&b.1.name));
+        authorities.sort_by(|a, b| a.1.name().cmp(b.1.name()));
         report.finish(Self {
             mode: draft.mode,
             threshold: draft.threshold,
@@ -332,52 +304,29 @@ impl TryFrom<RequirementDraft> for Requirement {
 }
 
 /// The valid authorities, each with its place in the draft.
-fn parse_authorities(report: &mut Report, drafts: &[AuthorityDraft]) -> Vec<(usize, Authority)> {
+fn parse_authorities(
+    report: &mut Report,
+    drafts: &[AuthorityDraft],
+    roots: &TrustRoots,
+) -> Vec<(usize, Authority)> {
     let mut names = BTreeSet::new();
     let mut authorities = Vec::new();
-    for (index, AuthorityDraft { name, key }) in drafts.iter().enumerate() {
+    for (index, draft) in drafts.iter().enumerate() {
         let field = format!("authorities[{index}]");
+        let name = &draft.name;
         if !is_label(name) {
             let message = format!(
-                "an authority's name has 1 to {MAX_AUTHORITY_NAME} lower-case letters, digits and inner dashes"
+                "an authority's name has 1 to {MAX_NAME} lower-case letters, digits and inner dashes"
             );
             report.add(format!("{field}.name"), Reason::Invalid, message);
         } else if !names.insert(name) {
             let message = format!("`{name}` names two authorities: each needs a name of its own");
             report.add(format!("{field}.name"), Reason::Invalid, message);
         }
-        match PublicKey::parse_pem(key) {
-            Ok(keys) => authorities.push((
-                index,
-                Authority {
-                    name: name.clone(),
-                    keys,
-                },
-            )),
-            Err(error) => report.add(format!("{field}.key"), Reason::InvalidKey, error),
-        }
+        let authority = authority::parse(report, &field, draft, roots);
+        authorities.extend(authority.map(|authority| (index, authority)));
     }
     authorities
-}
-
-/// One person with one key must not count as two signers.
-fn check_distinct_signers(report: &mut Report, authorities: &[(usize, Authority)]) {
-    let mut owners: BTreeMap<&PublicKey, &str> = BTreeMap::new();
-    for (index, authority) in authorities {
-        for key in &authority.keys {
-            if let Some(other) = owners.insert(key, &authority.name) {
-                let message = format!(
-                    "the key {} is also in authority `{other}`: with a threshold above 1 each authority needs keys of its own",
-                    key.fingerprint()
-                );
-                report.add(
-                    format!("authorities[{index}].key"),
-                    Reason::InvalidKey,
-                    message,
-                );
-            }
-        }
-    }
 }
 
 fn check_identity(report: &mut Report, identity: &SignedIdentity) {
@@ -422,7 +371,7 @@ fn check_identity(report: &mut Report, identity: &SignedIdentity) {
 /// A DNS label (RFC 1123).
 fn is_label(name: &str) -> bool {
     let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    (1..=MAX_AUTHORITY_NAME).contains(&name.len())
+    (1..=MAX_NAME).contains(&name.len())
         && name.bytes().all(inner)
         && !name.starts_with('-')
         && !name.ends_with('-')
@@ -443,14 +392,14 @@ impl From<Policy> for PolicyDraft {
 
 impl From<Requirement> for RequirementDraft {
     fn from(requirement: Requirement) -> Self {
-        let draft = |authority: Authority| AuthorityDraft {
-            name: authority.name,
-            key: authority.keys.iter().map(PublicKey::to_pem).collect(),
-        };
         Self {
             mode: requirement.mode,
             threshold: requirement.threshold,
-            authorities: requirement.authorities.into_iter().map(draft).collect(),
+            authorities: requirement
+                .authorities
+                .into_iter()
+                .map(Into::into)
+                .collect(),
             signed_identity: requirement.signed_identity,
         }
     }

@@ -19,7 +19,8 @@ fn a_valid_policy_survives_its_own_json() {
         &["example.com/a/b"],
     );
     let json = serde_json::to_string(&before).unwrap();
-    assert_eq!(serde_json::from_str::<Policy>(&json).unwrap(), before);
+    let draft: PolicyDraft = serde_json::from_str(&json).unwrap();
+    assert_eq!(Policy::try_from(draft).unwrap(), before);
 }
 
 #[test]

@@ -19,6 +19,8 @@ pub enum Reason {
     InvalidRegExp,
     /// A referenced object is missing, or has no such key.
     NotFound,
+    /// A trust root that is there and cannot be used (yet).
+    TrustRootNotReady,
     /// A reference that the policy may not use.
     NotPermitted,
     /// Valid, but this runtime or this version of the product cannot enforce it.
@@ -33,6 +35,18 @@ pub enum Reason {
     TooLarge,
     /// Another system owns what would have to be written.
     ForeignOwner,
+    /// A warning: some of the signatures that the field makes do not verify on this runtime.
+    SignatureFormat,
+    /// A warning: runtimes verify different manifests of a multi-arch image.
+    RecursiveSigningNeeded,
+    /// A warning: signatures have to carry a tag.
+    TagInSignature,
+    /// A warning: certificates are checked at the current time.
+    CurrentTime,
+    /// A warning: this runtime checks less than others.
+    WeakerCheck,
+    /// A warning: image volumes are not checked.
+    ImageVolumes,
 }
 
 impl Reason {
@@ -46,6 +60,7 @@ impl Reason {
             Self::InvalidCertificate => "InvalidCertificate",
             Self::InvalidRegExp => "InvalidRegExp",
             Self::NotFound => "NotFound",
+            Self::TrustRootNotReady => "TrustRootNotReady",
             Self::NotPermitted => "NotPermitted",
             Self::NotExpressible => "NotExpressible",
             Self::NamespacedUnsupported => "NamespacedUnsupported",
@@ -53,6 +68,12 @@ impl Reason {
             Self::AuditUnsupported => "AuditUnsupported",
             Self::TooLarge => "TooLarge",
             Self::ForeignOwner => "ForeignOwner",
+            Self::SignatureFormat => "SignatureFormat",
+            Self::RecursiveSigningNeeded => "RecursiveSigningNeeded",
+            Self::TagInSignature => "TagInSignature",
+            Self::CurrentTime => "CurrentTime",
+            Self::WeakerCheck => "WeakerCheck",
+            Self::ImageVolumes => "ImageVolumes",
         }
     }
 }
@@ -85,5 +106,32 @@ impl fmt::Display for Problems {
             write!(f, "{separator}{field}: {message}")?;
         }
         Ok(())
+    }
+}
+
+/// Gathers problems, so that a user sees all of them at once.
+#[derive(Default)]
+pub(crate) struct Report(pub(crate) Vec<Problem>);
+
+impl Report {
+    pub(crate) fn add(
+        &mut self,
+        field: impl Into<String>,
+        reason: Reason,
+        message: impl fmt::Display,
+    ) {
+        self.0.push(Problem {
+            field: field.into(),
+            reason,
+            message: message.to_string(),
+        });
+    }
+
+    pub(crate) fn finish<T>(self, value: T) -> Result<T, Problems> {
+        if self.0.is_empty() {
+            Ok(value)
+        } else {
+            Err(Problems(self.0))
+        }
     }
 }

@@ -1,7 +1,12 @@
 //! Builders for tests.
 
+use std::sync::Arc;
+
+use crate::authority::{AuthorityDraft, CertificateSubject, SignerDraft, TrustRootRef, TrustRoots};
 use crate::identity::{SignedIdentity, UnnamedSignatures};
-use crate::model::{AuthorityDraft, Mode, Policy, PolicyDraft, PolicyId, RequirementDraft};
+use crate::keyless::{IdentityDraft, PatternDraft};
+use crate::model::{Mode, Policy, PolicyDraft, PolicyId, RequirementDraft};
+use crate::trust::TrustRoot;
 
 /// Three P-256 keys, made once: nothing here depends on who holds the other half.
 pub(crate) const KEYS: [&str; 3] = [
@@ -41,12 +46,70 @@ pub(crate) fn draft(name: &str, scopes: &[&str], exclude: &[&str]) -> PolicyDraf
 }
 
 pub(crate) fn authority(name: &str, key: &str) -> AuthorityDraft {
-    AuthorityDraft {
-        name: name.to_owned(),
-        key: key.to_owned(),
-    }
+    AuthorityDraft::key(name, key)
 }
 
 pub(crate) fn policy(name: &str, scopes: &[&str], exclude: &[&str]) -> Policy {
     Policy::try_from(draft(name, scopes, exclude)).expect("a valid draft")
+}
+
+/// The public-good trust root: one ECDSA log and one with an Ed25519 key, two certificate
+/// authorities, two certificate logs.
+pub(crate) fn public_good() -> Arc<TrustRoot> {
+    let json = sigstore_trust_root::SIGSTORE_PRODUCTION_TRUSTED_ROOT;
+    Arc::new(
+        TrustRoot::from_trusted_root_json(json)
+            .expect("the real one")
+            .root,
+    )
+}
+
+/// A trust root as drafts refer to it, and what they refer to.
+pub(crate) fn named(root: &Arc<TrustRoot>) -> (TrustRootRef, TrustRoots) {
+    let reference = TrustRootRef {
+        name: "sigstore".to_owned(),
+        digest: root.digest(),
+    };
+    (
+        reference.clone(),
+        [(reference.digest, Arc::clone(root))].into(),
+    )
+}
+
+/// One keyless signer.
+pub(crate) fn keyless(
+    name: &str,
+    root: &TrustRootRef,
+    issuer: &str,
+    subject: &str,
+) -> AuthorityDraft {
+    AuthorityDraft {
+        name: name.to_owned(),
+        signer: SignerDraft::Keyless {
+            trust_root: root.clone(),
+            identities: vec![IdentityDraft {
+                issuer: PatternDraft::Exact(issuer.to_owned()),
+                subject: PatternDraft::Exact(subject.to_owned()),
+                claims: std::collections::BTreeMap::new(),
+            }],
+        },
+    }
+}
+
+/// One signer with a certificate of a PKI; the root is that of the public-good certificate
+/// authority, which will do.
+pub(crate) fn certified(name: &str, email: &str) -> AuthorityDraft {
+    let root = public_good();
+    AuthorityDraft {
+        name: name.to_owned(),
+        signer: SignerDraft::Certificate {
+            roots: root.fulcio_roots()[0].to_pem(),
+            intermediates: String::new(),
+            subject: CertificateSubject {
+                email: Some(email.to_owned()),
+                dns_name: None,
+            },
+            transparency_log: None,
+        },
+    }
 }

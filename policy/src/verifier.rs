@@ -5,14 +5,18 @@
 //! have been the one that denies.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::authority::TrustRoots;
 use crate::bundle::DefaultAction;
 use crate::digest::Digest;
 use crate::flatten::{Entry, Flat, FlatError};
-use crate::model::{PolicyId, Requirement};
+use crate::model::{PolicyId, Requirement, RequirementDraft};
+use crate::problem::Problems;
 use crate::scope::Scope;
+use crate::trust::TrustRoot;
 
 /// The version that is written.
 pub const VERSION: u32 = 1;
@@ -45,6 +49,75 @@ impl Default for Limits {
     }
 }
 
+/// Where the node keeps what a pull needs beside the image's name: its registry hosts and its
+/// credentials. Paths are absolute; what is not there is skipped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Access {
+    /// The folders of containerd's `config_path`, in order. The first that has a folder for the
+    /// image's host (or `_default`) counts, as in containerd's own pulls.
+    pub config_paths: Vec<String>,
+    /// Docker's `config.json` files in order; the first that is there and can be read counts, as
+    /// for the kubelet.
+    pub docker_configs: Vec<String>,
+    /// The kubelet's credential providers. There is no usual place: the kubelet is told by flags.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential_provider: Option<CredentialProvider>,
+}
+
+/// What the kubelet's flags `--image-credential-provider-config` and
+/// `--image-credential-provider-bin-dir` say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CredentialProvider {
+    /// The `CredentialProviderConfig`: a file, or a folder of `.json`, `.yaml` and `.yml` files.
+    pub config: String,
+    /// The folder of the programs.
+    pub bin_dir: String,
+}
+
+impl Default for Access {
+    /// The `config_path` of containerd's generated configuration (2.2 and later), and where a
+    /// kubelet that runs as a system service looks for Docker's file.
+    fn default() -> Self {
+        let own = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect();
+        Self {
+            config_paths: own(&["/etc/containerd/certs.d", "/etc/docker/certs.d"]),
+            docker_configs: own(&[
+                "/var/lib/kubelet/config.json",
+                "/root/.docker/config.json",
+                "/.docker/config.json",
+            ]),
+            credential_provider: None,
+        }
+    }
+}
+
+impl Access {
+    /// No place at all: registries are reached by the image's host, and anonymously.
+    #[must_use]
+    pub fn none() -> Self {
+        Self {
+            config_paths: Vec::new(),
+            docker_configs: Vec::new(),
+            credential_provider: None,
+        }
+    }
+
+    /// Whether these are the usual places, which need not be written down.
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The first path that is not absolute: it would depend on where the verifier happens to run.
+    fn relative(&self) -> Option<&str> {
+        let provider = self.credential_provider.iter();
+        let provider = provider.flat_map(|provider| [&provider.config, &provider.bin_dir]);
+        let mut paths = self.config_paths.iter().chain(&self.docker_configs).chain(provider);
+        paths.find(|path| !path.starts_with('/')).map(String::as_str)
+    }
+}
+
 /// The verifier's policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifierPolicy {
@@ -52,6 +125,8 @@ pub struct VerifierPolicy {
     pub bundle: Digest,
     /// What one pull may cost.
     pub limits: Limits,
+    /// Where the node's registry hosts and credentials are.
+    pub access: Access,
     /// The table.
     pub flat: Flat,
 }
@@ -62,8 +137,12 @@ struct Wire {
     version: u32,
     bundle: Digest,
     limits: Limits,
+    #[serde(default, skip_serializing_if = "Access::is_default")]
+    access: Access,
     default_action: DefaultAction,
-    policies: BTreeMap<PolicyId, Requirement>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    trust_roots: Vec<Arc<TrustRoot>>,
+    policies: BTreeMap<PolicyId, RequirementDraft>,
     scopes: BTreeMap<Scope, Entry>,
 }
 
@@ -76,12 +155,18 @@ pub enum VerifierPolicyError {
     /// Another version.
     #[error("it has version {0}, and this verifier reads version {VERSION}")]
     Version(u64),
+    /// A policy in it is not valid.
+    #[error("the policy `{0}` in it is not valid: {1}")]
+    Policy(PolicyId, Problems),
     /// The table does not hold together.
     #[error(transparent)]
     Table(#[from] FlatError),
     /// A limit of zero, or a time-out past an hour.
     #[error("its limits are not usable: each must be above zero, the time-out at most one hour")]
     Limits,
+    /// A path that depends on a working directory.
+    #[error("its access names a path that is not absolute: {0:?}")]
+    Access(String),
 }
 
 impl VerifierPolicy {
@@ -92,8 +177,15 @@ impl VerifierPolicy {
             version: VERSION,
             bundle: self.bundle.clone(),
             limits: self.limits,
+            access: self.access.clone(),
             default_action: self.flat.default_action(),
-            policies: self.flat.requirements().clone(),
+            trust_roots: self.flat.trust_roots().into_values().collect(),
+            policies: self
+                .flat
+                .requirements()
+                .iter()
+                .map(|(id, requirement)| (id.clone(), requirement.clone().into()))
+                .collect(),
             scopes: self.flat.entries().clone(),
         })
     }
@@ -122,10 +214,25 @@ impl VerifierPolicy {
         {
             return Err(VerifierPolicyError::Limits);
         }
-        let flat = Flat::from_parts(wire.default_action, wire.scopes, wire.policies)?;
+        if let Some(path) = wire.access.relative() {
+            return Err(VerifierPolicyError::Access(path.to_owned()));
+        }
+        let roots: TrustRoots = wire
+            .trust_roots
+            .into_iter()
+            .map(|r| (r.digest(), r))
+            .collect();
+        let mut requirements = BTreeMap::new();
+        for (id, draft) in wire.policies {
+            let requirement = Requirement::new(draft, &roots)
+                .map_err(|problems| VerifierPolicyError::Policy(id.clone(), problems))?;
+            requirements.insert(id, requirement);
+        }
+        let flat = Flat::from_parts(wire.default_action, wire.scopes, requirements)?;
         Ok(Self {
             bundle: wire.bundle,
             limits: wire.limits,
+            access: wire.access,
             flat,
         })
     }
@@ -158,6 +265,7 @@ mod tests {
         VerifierPolicy {
             bundle: bundle.digest(),
             limits: Limits::default(),
+            access: Access::default(),
             flat,
         }
     }
@@ -219,5 +327,31 @@ mod tests {
                 .contains("threshold")
         );
         assert!(VerifierPolicy::from_json(b"").is_err());
+    }
+    #[test]
+    fn where_the_node_keeps_its_registry_access_survives_and_is_strict() {
+        let other = VerifierPolicy {
+            access: Access {
+                config_paths: vec!["/a".to_owned()],
+                docker_configs: Vec::new(),
+                credential_provider: Some(CredentialProvider {
+                    config: "/b".to_owned(),
+                    bin_dir: "/c".to_owned(),
+                }),
+            },
+            ..sample()
+        };
+        assert_eq!(VerifierPolicy::from_json(&other.to_json()).unwrap(), other);
+        let usual = String::from_utf8(sample().to_json()).unwrap();
+        assert!(!usual.contains("access"), "{usual}");
+        for (access, part) in [
+            (serde_json::json!({"configPaths": ["a"], "dockerConfigs": []}), "not absolute"),
+            (serde_json::json!({"configPaths": [], "dockerConfigs": ["~/x"]}), "not absolute"),
+            (serde_json::json!({"configPaths": [], "dockerConfigs": [], "x": 0}), "unknown field"),
+            (serde_json::json!({"configPaths": []}), "missing field"),
+        ] {
+            let error = changed(|v| v["access"] = access).unwrap_err();
+            assert!(error.contains(part), "{error}");
+        }
     }
 }

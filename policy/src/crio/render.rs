@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::bundle::{Bundle, DefaultAction};
+use crate::capability;
 use crate::crio::document::{PolicyJson, Rule, Rules, StrictMap};
-use crate::crio::keys;
-use crate::crio::locations;
+use crate::crio::locations::Needs;
 pub use crate::crio::locations::{REGISTRIES_D_FILE, registries_d};
-use crate::crio::mirrors::{self, Registry};
+use crate::crio::registries_conf::Registry;
+use crate::crio::registries_d::Taken;
 use crate::files::{Diagnostic, File, FileSet};
 use crate::flatten::{Entry, Index, NodeFacts};
 use crate::model::{Mode, OnUnsupported, Policy, PolicyId};
@@ -15,16 +16,8 @@ use crate::problem::Reason;
 use crate::scope::lookup_of;
 use crate::version::Version;
 
-/// The first CRI-O that keeps the policies of namespaces apart: before it, an image that another
-/// namespace pulled would pass.
-pub const FIRST_NAMESPACED: Version = Version::new(1, 31, 0);
-/// The newest CRI-O that the format was compared with.
-pub const NEWEST: Version = Version::new(1, 37, 0);
 /// The most bytes of all namespace files of a node. Each repeats the cluster's policy.
 pub const MAX_NAMESPACE_BYTES: usize = 64 * 1024 * 1024;
-/// The most bytes that the rules of one policy may take at all of its scopes.
-pub const MAX_POLICY_BYTES: usize = 4 * 1024 * 1024;
-
 /// What rendering has to know of a node's CRI-O.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CrioFacts {
@@ -52,15 +45,31 @@ pub struct Rendered {
     pub locations: BTreeSet<String>,
     /// Policies that this node does not enforce, and why.
     pub diagnostics: Vec<Diagnostic>,
+    /// Who needs the locations.
+    needs: Needs,
 }
 
 impl Rendered {
     /// With the locations under which mirrors hold the same images.
     #[must_use]
-    pub fn with_mirrors(mut self, registries: &[Registry], facts: &CrioFacts) -> Self {
-        let found = mirrors::endpoints(&self.locations, registries).into_iter();
-        let free = found.filter(|endpoint| !facts.taken_locations.contains(endpoint));
-        self.locations.extend(free);
+    pub fn with_mirrors(self, registries: &[Registry], facts: &CrioFacts) -> Self {
+        let taken = Taken::from(facts.taken_locations.clone());
+        self.with_registries(&[registries], &taken)
+    }
+
+    /// With the locations under which mirrors hold the same images, in every reading of the node's
+    /// registries.conf that its CRI-O may have, beside what other files in registries.d say.
+    #[must_use]
+    pub fn with_registries(mut self, readings: &[&[Registry]], taken: &Taken) -> Self {
+        for registries in readings {
+            self.needs.add_mirrors(registries);
+        }
+        let (locations, diagnostics) = self.needs.settle(taken);
+        self.locations = locations;
+        // Those about locations are found anew.
+        self.diagnostics.retain(|d| d.reason != Reason::ForeignOwner);
+        self.diagnostics.extend(diagnostics);
+        sort(&mut self.diagnostics);
         self
     }
 
@@ -93,10 +102,10 @@ pub fn render(bundle: &Bundle, node: &NodeFacts, facts: &CrioFacts) -> Rendered 
     let mut diagnostics = Vec::new();
     let expressed: Vec<Expressed<'_>> = bundle
         .policies()
-        .filter_map(|policy| match express(policy, facts.version) {
-            Ok(expressed) => Some(expressed),
-            Err((reason, message)) => {
-                diagnostics.push(Diagnostic::of(policy.id(), reason, message));
+        .filter_map(|policy| match capability::crio::express(policy, facts.version) {
+            Ok(rules) => Some(Expressed { policy, rules }),
+            Err(limits) => {
+                diagnostics.extend(limits.into_iter().map(|limit| limit.diagnostic(policy)));
                 let reject = policy.on_unsupported() == OnUnsupported::Reject
                     && policy.requirement().mode() == Mode::Enforce;
                 reject.then(|| Expressed {
@@ -144,47 +153,27 @@ pub fn render(bundle: &Bundle, node: &NodeFacts, facts: &CrioFacts) -> Rendered 
         .iter()
         .filter(|e| !e.rules.contains(&Rule::Reject {}))
         .map(|e| e.policy);
-    let (locations, taken) = locations::of(signed, &facts.taken_locations);
+    let needs = Needs::of(signed);
+    let (locations, taken) = needs.settle(&Taken::from(facts.taken_locations.clone()));
     diagnostics.extend(taken);
-    diagnostics.sort_by(|a, b| (&a.namespace, &a.policy).cmp(&(&b.namespace, &b.policy)));
+    sort(&mut diagnostics);
     Rendered {
         policy,
         namespaces: files,
         locations,
         diagnostics,
+        needs,
     }
+}
+
+fn sort(diagnostics: &mut [Diagnostic]) {
+    diagnostics.sort_by(|a, b| (&a.namespace, &a.policy).cmp(&(&b.namespace, &b.policy)));
 }
 
 /// A policy with its rules.
 struct Expressed<'a> {
     policy: &'a Policy,
     rules: Vec<Rule>,
-}
-
-fn express(policy: &Policy, version: Version) -> Result<Expressed<'_>, (Reason, String)> {
-    if policy.id().namespace().is_some() && version < FIRST_NAMESPACED {
-        let message = format!(
-            "CRI-O {version} does not keep the policies of namespaces apart once an image is on the node: upgrade it to CRI-O {FIRST_NAMESPACED} or later"
-        );
-        return Err((Reason::NotExpressible, message));
-    }
-    if policy.requirement().mode() == Mode::Audit {
-        let message = "the files of CRI-O know no audit: nothing is reported and nothing refused on such nodes until the mode is Enforce".to_owned();
-        return Err((Reason::AuditUnsupported, message));
-    }
-    let rules = keys::rules(policy.requirement(), version)
-        .map_err(|error| (Reason::NotExpressible, error.to_string()))?;
-    // The rules stand at every scope and its twin: told before anything of that size is built.
-    let bytes = crate::verifier::json(&rules).len() * policy.scopes().len() * 2;
-    if bytes > MAX_POLICY_BYTES {
-        let message = format!(
-            "the rules of this policy would take {} MiB in CRI-O's files, where they stand at each of its scopes, and at most {} MiB are written: use fewer scopes, authorities or keys",
-            bytes.div_ceil(1024 * 1024),
-            MAX_POLICY_BYTES / 1024 / 1024
-        );
-        return Err((Reason::TooLarge, message));
-    }
-    Ok(Expressed { policy, rules })
 }
 
 /// One policy.json: the node's own, with our rules added at every scope that either names.

@@ -1,0 +1,107 @@
+use super::*;
+
+fn draft(issuer: PatternDraft, subject: PatternDraft, claims: &[(&str, &str)]) -> IdentityDraft {
+    let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    IdentityDraft {
+        issuer,
+        subject,
+        claims: claims.iter().map(own).collect(),
+    }
+}
+
+fn exact(text: &str) -> PatternDraft {
+    PatternDraft::Exact(text.to_owned())
+}
+
+fn reg_exp(text: &str) -> PatternDraft {
+    PatternDraft::RegExp(text.to_owned())
+}
+
+fn identity(draft: &IdentityDraft) -> Result<Identity, Vec<crate::problem::Problem>> {
+    let mut report = Report::default();
+    let identity = Identity::parse(&mut report, "i", draft);
+    identity.ok_or(report.0)
+}
+
+fn signer(issuer: Option<&str>, subject: &str, claims: &[(&str, &str)]) -> Signer {
+    Signer {
+        issuer: issuer.map(str::to_owned),
+        subject: subject.to_owned(),
+        claims: draft(exact("i"), exact("s"), claims).claims,
+    }
+}
+
+#[test]
+fn issuer_subject_and_every_claim_must_be_right() {
+    let claims = [("sourceRepositoryURI", "https://g.example/a")];
+    let identity = identity(&draft(
+        exact("https://i.example"),
+        reg_exp(".*@a.example"),
+        &claims,
+    ));
+    let identity = identity.unwrap();
+    let accepts = |issuer, subject, claims: &[(&str, &str)]| {
+        identity.accepts(&signer(issuer, subject, claims))
+    };
+    let issuer = Some("https://i.example");
+    assert!(accepts(issuer, "x@a.example", &claims));
+    assert!(!accepts(None, "x@a.example", &claims));
+    assert!(!accepts(Some("https://i.example/"), "x@a.example", &claims));
+    assert!(!accepts(issuer, "x@a.example.evil", &claims));
+    assert!(!accepts(issuer, "x@a.example", &[]));
+    let other = [("sourceRepositoryURI", "https://g.example/b")];
+    assert!(!accepts(issuer, "x@a.example", &other));
+}
+
+#[test]
+fn a_claim_that_fulcio_does_not_know_is_refused() {
+    let problems = identity(&draft(exact("i"), exact("s"), &[("repository", "x")])).unwrap_err();
+    assert_eq!(problems[0].field, "i.claims");
+    assert!(problems[0].message.contains("sourceRepositoryURI"));
+}
+
+#[test]
+fn texts_that_are_empty_or_too_long_are_refused() {
+    let long = "x".repeat(MAX_TEXT + 1);
+    for (draft, field) in [
+        (draft(exact(""), exact("s"), &[]), "i.issuer"),
+        (draft(exact(&long), exact("s"), &[]), "i.issuer"),
+        (draft(exact("i"), reg_exp(""), &[]), "i.subjectRegExp"),
+        (draft(exact("i"), exact(&long), &[]), "i.subject"),
+        (
+            draft(exact("i"), exact("s"), &[("buildTrigger", "")]),
+            "i.claims.buildTrigger",
+        ),
+    ] {
+        let problems = identity(&draft).unwrap_err();
+        assert_eq!(problems[0].field, field);
+        assert_eq!(problems[0].reason, Reason::Invalid);
+    }
+}
+
+#[test]
+fn an_expression_that_may_not_be_used_is_an_invalid_reg_exp() {
+    let problems = identity(&draft(reg_exp(".*"), reg_exp("a)|(b"), &[])).unwrap_err();
+    let found: Vec<(&str, Reason)> = problems
+        .iter()
+        .map(|p| (p.field.as_str(), p.reason))
+        .collect();
+    let wanted = [
+        ("i.issuerRegExp", Reason::InvalidRegExp),
+        ("i.subjectRegExp", Reason::InvalidRegExp),
+    ];
+    assert_eq!(found, wanted);
+}
+
+#[test]
+fn a_different_claim_tells_identities_apart() {
+    let of =
+        |claims: &[(&str, &str)], subject| identity(&draft(exact("i"), subject, claims)).unwrap();
+    let (a, b) = (
+        of(&[("buildTrigger", "push")], exact("s")),
+        of(&[("buildTrigger", "release")], exact("s")),
+    );
+    assert!(a.excludes(&b) && !a.excludes(&a));
+    assert!(!a.excludes(&of(&[("runnerEnvironment", "x")], exact("s"))));
+    assert!(a.excludes(&of(&[], exact("t"))));
+}
