@@ -235,7 +235,7 @@ impl CrioNode {
         let mut rows = Vec::new();
         for exhibit in images {
             let question = Question {
-                policy: self.root().join("etc/crio/policy.json"),
+                policy: self.root().join("etc/crio/policy.json").into(),
                 registries_d: self.registries_d(),
                 registries_conf: self.0.join("registries.conf"),
                 image: exhibit.image.clone(),

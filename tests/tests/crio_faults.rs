@@ -217,7 +217,7 @@ impl Files {
             };
             for image in images {
                 let question = Question {
-                    policy: policy.clone(),
+                    policy: policy.clone().into(),
                     registries_d: self.root().join(REGISTRIES_D),
                     registries_conf: self.root().join("etc/containers/registries.conf"),
                     image: image.by_tag(),

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use policy::bundle::{DefaultAction, Settings};
 use policy::identity::{SignedIdentity, UnnamedSignatures};
-use policy::model::{AuthorityDraft, Mode, OnUnsupported, PolicyDraft, PolicyId, RequirementDraft};
+use policy::authority::AuthorityDraft;
+use policy::model::{Mode, OnUnsupported, PolicyDraft, PolicyId, RequirementDraft};
 use policy::scope::Scope;
 use policy::version::Version;
 
@@ -162,10 +163,8 @@ pub(crate) trait With {
 impl With for PolicyDraft {
     fn by(mut self, pem: &str) -> Self {
         let authorities = &mut self.requirement.authorities;
-        authorities.push(AuthorityDraft {
-            name: format!("authority-{}", authorities.len()),
-            key: pem.to_owned(),
-        });
+        let name = format!("authority-{}", authorities.len());
+        authorities.push(AuthorityDraft::key(name, pem));
         self
     }
 

@@ -19,7 +19,7 @@ use policy::flatten::{NodeFacts, flatten};
 use policy::model::{Policy, PolicyId};
 use policy::paths;
 use policy::reference::Reference;
-use policy::verifier::{Limits, VerifierPolicy};
+use policy::verifier::{Access, Limits, VerifierPolicy};
 use tokio::time::{Duration, Instant};
 
 use crate::case::Case;
@@ -127,9 +127,9 @@ impl World {
         let own = root.join(namespace_path(&facts, case.namespace));
         let question = Question {
             policy: if own.exists() {
-                own
+                own.into()
             } else {
-                root.join(&facts.policy_path)
+                root.join(&facts.policy_path).into()
             },
             registries_d: root.join("etc/containers/registries.d"),
             registries_conf: root.join("etc/containers/registries.conf"),
@@ -195,6 +195,7 @@ impl World {
         let policy = VerifierPolicy {
             bundle: bundle.digest(),
             limits: Limits::default(),
+            access: Access::none(),
             flat: flatten(&bundle, &NodeFacts::default()),
         };
         let subject = Subject {
