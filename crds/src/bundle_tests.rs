@@ -1,7 +1,12 @@
+use std::sync::Arc;
+
+use policy::authority::{AuthorityDraft, SignerDraft, TrustRootRef, TrustedRoot};
 use policy::bundle::Settings;
 use policy::identity::{SignedIdentity, UnnamedSignatures};
-use policy::model::RequirementDraft;
-use policy::model::{AuthorityDraft, Mode, OnUnsupported, Policy, PolicyDraft, PolicyId};
+use policy::keyless::{IdentityDraft, PatternDraft};
+use policy::model::{Mode, OnUnsupported, Policy, PolicyDraft, PolicyId, RequirementDraft};
+use policy::trust::TrustRoot;
+use serde_json::json;
 
 use super::*;
 
@@ -16,10 +21,7 @@ fn policy(name: &str, scopes: Vec<String>) -> Policy {
         requirement: RequirementDraft {
             mode: Mode::Enforce,
             threshold: 1,
-            authorities: vec![AuthorityDraft {
-                name: "a".into(),
-                key: KEY.into(),
-            }],
+            authorities: vec![AuthorityDraft::key("a", KEY)],
             signed_identity: SignedIdentity::MatchRepository {
                 unnamed: UnnamedSignatures::Accept,
             },
@@ -50,6 +52,49 @@ fn a_bundle_comes_back_as_it_was_under_the_name_of_its_digest() {
     let spec = encode(&bundle).unwrap();
     assert_eq!(encode(&bundle).unwrap(), spec);
     assert_eq!(decode(&name, &spec).unwrap(), bundle);
+}
+
+#[test]
+fn a_trust_root_of_two_policies_stands_in_the_bundle_once() {
+    let root = include_str!("../../policy/testdata/certificates/root-a.pem");
+    let root = TrustRoot::from_pem(Some(root), &[KEY.to_owned()], &[], None).unwrap();
+    let keyless = |name: &str| {
+        let mut draft = PolicyDraft::from(policy(name, vec!["registry.example.com".to_owned()]));
+        let exact = |text: &str| PatternDraft::Exact(text.to_owned());
+        draft.requirement.authorities[0].signer = SignerDraft::Keyless {
+            trust_root: TrustRootRef {
+                name: "sigstore".to_owned(),
+                digest: root.digest(),
+            },
+            identities: vec![IdentityDraft {
+                issuer: exact("https://issuer.example.com"),
+                subject: exact("a@example.com"),
+                claims: std::collections::BTreeMap::new(),
+            }],
+        };
+        let roots = [(root.digest(), Arc::new(root.clone()))].into();
+        Policy::new(draft, &roots).unwrap()
+    };
+    let bundle = Bundle::new(Settings::default(), [keyless("p"), keyless("q")]);
+    let name = object_name(&bundle.digest());
+    let back = decode(&name, &encode(&bundle).unwrap()).unwrap();
+    assert_eq!(back, bundle);
+    assert_eq!(
+        back.trust_roots().into_keys().collect::<Vec<_>>(),
+        [root.digest()]
+    );
+    let held = back.policies().flat_map(Policy::trust_roots);
+    assert!(held.map(TrustedRoot::root).all(|held| **held == root));
+    let json: serde_json::Value = serde_json::from_slice(&bundle.to_json()).unwrap();
+    assert_eq!(json["trustRoots"].as_array().unwrap().len(), 1);
+
+    // One that no policy needs, or that stands there twice, is no form of this bundle.
+    for roots in [json!([root, root]), json!([])] {
+        let mut json = json.clone();
+        json["trustRoots"] = roots;
+        let (name, spec) = spec_of(&serde_json::to_vec(&json).unwrap());
+        assert!(matches!(decode(&name, &spec), Err(BundleError::Content(_))));
+    }
 }
 
 #[test]

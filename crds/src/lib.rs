@@ -4,7 +4,7 @@
 //!  types ──generate──▶ CustomResourceDefinitions (crds/manifests)
 //!    │                        │ schema, rules
 //!    ▼                        ▼
-//!  files ──▶ manifest ──▶ validate ──▶ load ──▶ policy::Policy, policy::Settings, problems
+//!  files ──▶ manifest ──▶ validate ──▶ load ──▶ policy::{Policy, TrustRoot, Settings}, problems
 //!  (IO)      (YAML)       schema, CEL, program
 //! ```
 //!
@@ -14,6 +14,7 @@
 // The doc comments of fields become `kubectl explain`, where kinds stand without backticks.
 #![allow(clippy::doc_markdown)]
 
+mod beside;
 pub mod bundle;
 pub mod convert;
 pub mod files;

@@ -1,15 +1,18 @@
 //! One call from texts to policies: what the command line and a node without a cluster share.
 
+mod loaded;
+
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use policy::bundle::Settings;
-use policy::model::{Policy, PolicyId};
+use policy::model::PolicyId;
+use policy::trust::Parsed;
 
+use crate::beside::Beside;
 use crate::files::Read;
-use crate::keys::KeyStore;
 use crate::limits;
 use crate::manifest::{self, Document};
-use crate::problem::{Layer, Problem, Severity};
+use crate::problem::{Layer, Severity};
 use crate::types::EnforcementConfigSpec;
 use crate::validate::catalog::Kind;
 use crate::validate::cel::Rules;
@@ -17,90 +20,9 @@ use crate::validate::object::{self, ObjectName, Subject};
 use crate::validate::report::Report;
 use crate::validate::{self, Valid};
 
-/// A file that was read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Source {
-    /// The name that problems carry.
-    pub name: String,
-    /// The content.
-    pub text: String,
-}
+pub use loaded::{InvalidObject, Loaded, LoadedPolicy, LoadedTrustRoot, Source, SourceRef};
 
-/// Where an object stands.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct SourceRef {
-    /// The file's name as it was given.
-    pub file: String,
-    /// The object's first line, counted from 1.
-    pub line: u64,
-}
-
-/// A valid policy and where it stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LoadedPolicy {
-    /// The policy.
-    pub policy: Policy,
-    /// Where it stands.
-    pub source: SourceRef,
-}
-
-/// An object of the group that is not valid. A policy that was in force under this id should stay
-/// so; a configuration likewise.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct InvalidObject {
-    /// `Kind/name` or `Kind/namespace/name`.
-    pub object: String,
-    /// Which policy it is; nothing for other kinds and where the object has no usable name.
-    pub policy: Option<PolicyId>,
-    /// Where it stands.
-    pub source: SourceRef,
-}
-
-/// Everything that a set of files says.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Loaded {
-    /// The valid policies, sorted by id.
-    pub policies: Vec<LoadedPolicy>,
-    /// What nodes need of the `EnforcementConfig`. Nothing where there is none, or none that is
-    /// valid: then `invalid` has it.
-    pub settings: Option<Settings>,
-    /// The whole `EnforcementConfig` that `settings` comes from.
-    pub config: Option<EnforcementConfigSpec>,
-    /// Where that stands.
-    pub config_source: Option<SourceRef>,
-    /// All problems, sorted by file, line and column.
-    pub problems: Vec<Problem>,
-    /// The objects that are not valid, sorted.
-    pub invalid: Vec<InvalidObject>,
-    /// The files that could not be read whole, or hold something that cannot be recognised, sorted:
-    /// which policies they were meant to hold is not known.
-    pub broken_files: Vec<String>,
-}
-
-impl Loaded {
-    /// Whether anything is not accepted.
-    #[must_use]
-    pub fn has_errors(&self) -> bool {
-        self.problems
-            .iter()
-            .any(|problem| problem.severity == Severity::Error)
-    }
-
-    /// Whether anything may not do what its author expects.
-    #[must_use]
-    pub fn has_warnings(&self) -> bool {
-        self.problems
-            .iter()
-            .any(|problem| problem.severity == Severity::Warning)
-    }
-
-    /// The problems of one severity.
-    pub fn problems_of(&self, severity: Severity) -> impl Iterator<Item = &Problem> {
-        self.problems
-            .iter()
-            .filter(move |problem| problem.severity == severity)
-    }
-}
+const TRUST_ROOT: &str = "TrustRoot";
 
 /// An object of the group, on its way to be checked.
 struct Candidate<'a> {
@@ -125,8 +47,8 @@ pub fn load_read(read: &Read) -> Loaded {
     loaded
 }
 
-/// Checks all objects of all files together: keys are looked up in the ConfigMaps and Secrets
-/// among them.
+/// Checks all objects of all files together, whatever their order: keys are looked up in the
+/// ConfigMaps and Secrets among them, and trust roots in the `TrustRoot`s.
 #[must_use]
 pub fn load(sources: &[Source]) -> Loaded {
     let mut loaded = Loaded::default();
@@ -139,7 +61,9 @@ pub fn load(sources: &[Source]) -> Loaded {
         loaded.problems.extend(parsed.problems);
         documents.extend(parsed.documents);
     }
-    let (candidates, keys) = sort_out(&mut loaded, &documents);
+    let (mut candidates, mut beside) = sort_out(&mut loaded, &documents);
+    // Policies refer to trust roots.
+    candidates.sort_by_key(|candidate| candidate.kind.name != TRUST_ROOT);
     let mut rules = Rules::default();
     let mut config = None;
     for candidate in candidates {
@@ -149,7 +73,7 @@ pub fn load(sources: &[Source]) -> Loaded {
             name,
         } = &candidate;
         let mut report = Report::new(document, &name.to_string());
-        match validate::check(&mut report, &mut rules, document, kind, name, &keys) {
+        match validate::check(&mut report, &mut rules, document, kind, name, &beside) {
             Some(Valid::Policy(policy)) => {
                 loaded.policies.push(LoadedPolicy {
                     policy: *policy,
@@ -160,7 +84,19 @@ pub fn load(sources: &[Source]) -> Loaded {
                 note_cluster_only(&mut report, &spec);
                 config = Some((*spec, *valid, source(document)));
             }
-            None => loaded.invalid.push(invalid(document, name)),
+            Some(Valid::TrustRoot(parsed)) => {
+                let Parsed { root, filtered } = *parsed;
+                let root = Arc::new(root);
+                beside.trust_roots.insert(&name.name, Arc::clone(&root));
+                loaded.trust_roots.push(LoadedTrustRoot {
+                    name: name.name.clone(),
+                    digest: root.digest(),
+                    root,
+                    filtered,
+                    source: source(document),
+                });
+            }
+            None => refuse(&mut loaded, &mut beside, document, name),
         }
         loaded.problems.extend(report.finish());
     }
@@ -172,6 +108,14 @@ pub fn load(sources: &[Source]) -> Loaded {
     }
     sort(&mut loaded);
     loaded
+}
+
+/// Notes an object that is not valid.
+fn refuse(loaded: &mut Loaded, beside: &mut Beside, document: &Document, name: &ObjectName) {
+    if name.kind == TRUST_ROOT && !name.name.is_empty() {
+        beside.trust_roots.refuse(&name.name, &source(document));
+    }
+    loaded.invalid.push(invalid(document, name));
 }
 
 /// What only the operator acts on. Said where the value is not the one that holds anyway.
@@ -211,8 +155,8 @@ fn note_cluster_only(report: &mut Report<'_>, spec: &EnforcementConfigSpec) {
 
 /// Finds out what each document is. Of objects that stand here twice none is left, since nobody
 /// can know which one is meant.
-fn sort_out<'a>(loaded: &mut Loaded, documents: &'a [Document]) -> (Vec<Candidate<'a>>, KeyStore) {
-    let mut keys = KeyStore::default();
+fn sort_out<'a>(loaded: &mut Loaded, documents: &'a [Document]) -> (Vec<Candidate<'a>>, Beside) {
+    let mut beside = Beside::default();
     let mut candidates: Vec<Candidate<'_>> = Vec::new();
     let mut first: BTreeMap<ObjectName, SourceRef> = BTreeMap::new();
     let mut twice = Vec::new();
@@ -222,7 +166,7 @@ fn sort_out<'a>(loaded: &mut Loaded, documents: &'a [Document]) -> (Vec<Candidat
         loaded.problems.extend(report.finish());
         let (Subject::Ours(_, name) | Subject::Keys(name)) = &subject else {
             match subject {
-                Subject::Refused(name) => loaded.invalid.push(invalid(document, &name)),
+                Subject::Refused(name) => refuse(loaded, &mut beside, document, &name),
                 Subject::Unclear => loaded.broken_files.push(document.file.clone()),
                 _ => {}
             }
@@ -252,7 +196,7 @@ fn sort_out<'a>(loaded: &mut Loaded, documents: &'a [Document]) -> (Vec<Candidat
                 name,
             }),
             Subject::Keys(name) => {
-                keys.insert(
+                beside.keys.insert(
                     document,
                     name.namespace.as_deref().unwrap_or_default(),
                     &name.name,
@@ -264,14 +208,13 @@ fn sort_out<'a>(loaded: &mut Loaded, documents: &'a [Document]) -> (Vec<Candidat
     let (ambiguous, candidates): (Vec<_>, Vec<_>) = candidates
         .into_iter()
         .partition(|candidate| twice.contains(&candidate.name));
-    let twice_invalid = ambiguous
-        .iter()
-        .map(|twice| invalid(twice.document, &twice.name));
-    loaded.invalid.extend(twice_invalid);
-    for name in twice {
-        keys.remove(&name);
+    for twice in ambiguous {
+        refuse(loaded, &mut beside, twice.document, &twice.name);
     }
-    (candidates, keys)
+    for name in twice {
+        beside.keys.remove(&name);
+    }
+    (candidates, beside)
 }
 
 pub(crate) fn source(document: &Document) -> SourceRef {
@@ -301,6 +244,7 @@ fn sort(loaded: &mut Loaded) {
     loaded
         .policies
         .sort_by(|a, b| a.policy.id().cmp(b.policy.id()));
+    loaded.trust_roots.sort_by(|a, b| a.name.cmp(&b.name));
     loaded.problems.sort();
     loaded.problems.dedup();
     loaded.invalid.sort();

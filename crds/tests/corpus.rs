@@ -5,10 +5,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crds::Severity;
 use crds::load::{Loaded, Source, load};
 
 fn corpus(folder: &str) -> Vec<PathBuf> {
@@ -37,6 +39,9 @@ fn described(loaded: &Loaded) -> String {
     }
     for policy in &loaded.policies {
         writeln!(text, "valid: {}", policy.policy.id()).unwrap();
+    }
+    for root in &loaded.trust_roots {
+        writeln!(text, "valid: TrustRoot/{}", root.name).unwrap();
     }
     if loaded.settings.is_some() {
         writeln!(text, "valid: EnforcementConfig").unwrap();
@@ -68,6 +73,51 @@ fn every_invalid_file_is_refused_with_its_messages() {
         assert!(loaded.has_errors(), "{}", path.display());
         compare(&path, &described(&loaded));
     }
+}
+
+/// The field with every index and every key of a map left out.
+fn shape(field: &str) -> String {
+    let mut shape = String::new();
+    let mut inside = false;
+    for c in field.chars() {
+        inside = (inside || c == '[') && c != ']';
+        if !inside || c == '[' {
+            shape.push(c);
+        }
+    }
+    shape
+}
+
+#[test]
+fn the_corpus_has_many_distinct_outcomes() {
+    let files = corpus("tests/corpus/invalid");
+    let mut outcomes = BTreeSet::new();
+    for path in &files {
+        let loaded = load_file(path);
+        let errors = loaded.problems_of(Severity::Error);
+        outcomes.extend(errors.map(|error| (error.reason.clone(), shape(&error.field))));
+    }
+    println!("{} files, {} outcomes", files.len(), outcomes.len());
+    assert!(files.len() >= 60, "{}", files.len());
+    assert!(outcomes.len() >= 60, "{}: {outcomes:#?}", outcomes.len());
+}
+
+/// What is wrong stands before a colon, and what to do after it.
+#[test]
+fn every_error_says_where_it_is_and_what_to_do() {
+    for path in corpus("tests/corpus/invalid") {
+        for error in load_file(&path).problems_of(Severity::Error) {
+            assert!(error.line > 0 && error.column > 0, "{error}");
+            assert!(!error.message.contains('\n'), "{error}");
+            assert!(says_what_to_do(&error.message), "{error}");
+        }
+    }
+}
+
+fn says_what_to_do(message: &str) -> bool {
+    [": ", "?", ". Remove it"]
+        .iter()
+        .any(|sign| message.contains(sign))
 }
 
 #[test]
@@ -108,6 +158,7 @@ fn no_message_shows_key_material() {
         "MFkwEwYH",
         "0123456789abcdef0123456789abcdef",
         "never-to_be",
+        "MIIB",
     ];
     for path in corpus("tests/corpus/invalid") {
         let loaded = load_file(&path);

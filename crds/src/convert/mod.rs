@@ -1,18 +1,23 @@
 //! From objects of the API to the model, wherever the objects come from.
 //!
-//! [`cluster`] and [`namespaced`] make policies, [`configuration`] what the cluster's one
-//! configuration says. The operator calls them on what the API server has accepted, the reader of
-//! files ([`crate::load`]) on what stands in manifests; [`Keys`] is where they differ. Everything
-//! that is wrong is said at once, each thing with its field.
+//! [`cluster`] and [`namespaced`] make policies, [`trust_root`] what they verify keyless signatures
+//! with, and [`configuration`] what the cluster's one configuration says. The operator calls them
+//! on what the API server has accepted, the reader of files ([`crate::load`]) on what stands in
+//! manifests; [`Keys`] is where they differ. Everything that is wrong is said at once, each thing
+//! with its field.
 
 mod config;
+mod identity;
 mod keys;
+mod signer;
+mod text;
+mod trust_root;
 
 use std::fmt;
 
 use kube::ResourceExt;
-use policy::model::{self, AuthorityDraft, Policy, PolicyDraft, PolicyId, RequirementDraft};
-use policy::problem::{Problems, Reason};
+use policy::model::{self, Policy, PolicyDraft, PolicyId, RequirementDraft};
+use policy::problem::Reason;
 
 use crate::types::{
     ClusterImageSignaturePolicy, IdentityType, ImageSignaturePolicy, Mode, OnUnsupported,
@@ -20,8 +25,11 @@ use crate::types::{
 };
 
 pub use config::{Configuration, configuration};
-pub use keys::{Holder, KeyReference, Keys, Place, Unavailable};
-pub(crate) use keys::{PRIVATE_KEY, has_private_key};
+pub use keys::{Holder, KeyReference, Keys, Place, RootUnavailable, Unavailable};
+pub(crate) use text::{PRIVATE_KEY, has_private_key};
+pub use trust_root::trust_root;
+
+use signer::Signers;
 
 /// One thing that is wrong with an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,20 +80,11 @@ pub fn policy(
     on_unsupported: OnUnsupported,
     keys: &impl Keys,
 ) -> Result<Policy, Vec<FieldProblem>> {
-    let mut report = Report::default();
-    let mut authorities = Vec::new();
-    // The field that each authority's keys come from, or nothing where that is reported already.
-    let mut sources: Vec<Option<String>> = Vec::new();
-    for (index, authority) in spec.authorities.iter().enumerate() {
-        let field = format!("spec.authorities[{index}]");
-        let key = keys::authority_keys(&mut report, keys, &id, authority, &field);
-        let (field, key) = key.map_or((None, String::new()), |(field, key)| (Some(field), key));
-        authorities.push(AuthorityDraft {
-            name: authority.name.clone(),
-            key,
-        });
-        sources.push(field);
-    }
+    let mut signers = Signers::new(keys, id.clone());
+    let authorities = spec.authorities.iter().enumerate();
+    let authorities = authorities
+        .map(|(index, authority)| signers.authority(index, authority))
+        .collect();
     let draft = PolicyDraft {
         id,
         scopes: spec.scopes.clone(),
@@ -101,32 +100,11 @@ pub fn policy(
             },
             threshold: u32::try_from(spec.threshold).unwrap_or_default(),
             authorities,
-            signed_identity: signed_identity(&mut report, spec.signed_identity.as_ref()),
+            signed_identity: signed_identity(&mut signers.report, spec.signed_identity.as_ref()),
         },
     };
-    match Policy::try_from(draft) {
-        Ok(policy) => report.finish(policy),
-        Err(Problems(problems)) => {
-            for problem in problems {
-                let field = format!("spec.{}", problem.field);
-                if let Some(field) = key_field(field, &sources) {
-                    report.add(field, problem.reason, problem.message);
-                }
-            }
-            Err(report.0)
-        }
-    }
-}
-
-/// Turns `spec.authorities[i].key` into the field that the key stands in.
-fn key_field(field: String, sources: &[Option<String>]) -> Option<String> {
-    let index = field
-        .strip_prefix("spec.authorities[")
-        .and_then(|rest| rest.strip_suffix("].key"));
-    match index.and_then(|index| index.parse::<usize>().ok()) {
-        Some(index) => sources.get(index).cloned().flatten(),
-        None => Some(field),
-    }
+    let made = Policy::new(draft, &signers.roots);
+    signers.finish(made)
 }
 
 fn signed_identity(

@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use policy::bundle;
+use policy::trust::TrustRoot;
 use serde_json::{Value, json};
 
 use super::*;
@@ -8,9 +10,25 @@ use crate::types::EnforcementConfigSpec;
 
 const KEY: &str = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEAVhbLJ0XQMaEL1dIof7PXYrjfr6q\nURdT+RuJl4KiPJKQErWxIGZgdJ0QfMCxmOGrVxQ9/T+7H0h1CZie9nVKSQ==\n-----END PUBLIC KEY-----\n";
 
-/// By `Holder namespace/name key`.
+const OTHER_KEY: &str = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE+iWg2m+pKusluSNc0kfS4So9d+v7\nq82Eg0DWK6H2127WH4e8It7QuHwAeN41uHmqItdoBweugIFIyWwB0Wqu0Q==\n-----END PUBLIC KEY-----\n";
+const ROOT: &str = include_str!("../../../policy/testdata/certificates/root-a.pem");
+const LEAF: &str = include_str!("../../../policy/testdata/certificates/leaf.pem");
+
+mod authorities;
+mod identities;
+mod trust_roots;
+
+/// A root with all that a keyless authority needs.
+fn trusted() -> TrustRoot {
+    TrustRoot::from_pem(Some(ROOT), &[OTHER_KEY.to_owned()], &[], None).unwrap()
+}
+
+/// Texts by `Holder namespace/name key`, and trust roots by name.
 #[derive(Default)]
-struct Cluster(BTreeMap<&'static str, Result<String, Unavailable>>);
+struct Cluster(
+    BTreeMap<&'static str, Result<String, Unavailable>>,
+    BTreeMap<&'static str, Result<TrustRoot, RootUnavailable>>,
+);
 
 impl Keys for Cluster {
     fn get(&self, reference: &KeyReference) -> Result<String, Unavailable> {
@@ -24,6 +42,23 @@ impl Keys for Cluster {
         let found = self.0.get(id.as_str()).cloned();
         found.unwrap_or(Err(Unavailable::NoObject))
     }
+
+    fn trust_root(&self, name: &str) -> Result<Arc<TrustRoot>, RootUnavailable> {
+        let found = self.1.get(name).cloned();
+        found
+            .unwrap_or(Err(RootUnavailable::NoObject))
+            .map(Arc::new)
+    }
+}
+
+fn keys<const N: usize>(texts: [(&'static str, Result<String, Unavailable>); N]) -> Cluster {
+    Cluster(texts.into(), BTreeMap::new())
+}
+
+fn roots<const N: usize>(
+    roots: [(&'static str, Result<TrustRoot, RootUnavailable>); N],
+) -> Cluster {
+    Cluster(BTreeMap::new(), roots.into())
 }
 
 fn spec(authority: &Value) -> Value {
@@ -66,7 +101,7 @@ fn an_object_of_the_api_server_becomes_the_policy_that_it_is_in_a_file() {
 
 #[test]
 fn keys_come_from_the_policys_own_namespace_or_the_one_it_names() {
-    let store = Cluster([("Secret team/keys k", Ok(KEY.to_owned()))].into());
+    let store = keys([("Secret team/keys k", Ok(KEY.to_owned()))]);
     let own = namespaced(&namespaced_policy(spec(&by_secret(None))), &store).unwrap();
     assert_eq!(own.id().to_string(), "team/p");
     assert!(cluster(&cluster_policy(spec(&by_secret(Some("team")))), &store).is_ok());
@@ -91,7 +126,7 @@ fn keys_come_from_the_policys_own_namespace_or_the_one_it_names() {
 fn what_cannot_be_read_says_why_and_what_to_do() {
     let object = namespaced_policy(spec(&by_secret(None)));
     let said = |found: Result<String, Unavailable>| {
-        let store = Cluster([("Secret team/keys k", found)].into());
+        let store = keys([("Secret team/keys k", found)]);
         described(namespaced(&object, &store)).remove(0)
     };
     let field = "spec.authorities[0].key.secretKeyRef";
@@ -106,7 +141,9 @@ fn what_cannot_be_read_says_why_and_what_to_do() {
             Unavailable::NoKey {
                 known: vec!["a".into(), "b".into()],
             },
-            format!("NotFound {field}.key: Secret team/keys has no key `k`: it has `a` and `b`"),
+            format!(
+                "NotFound {field}.key: Secret team/keys has no key `k`, it has `a` and `b`: add it, or correct the reference"
+            ),
         ),
         (
             Unavailable::NoKey {
@@ -115,7 +152,7 @@ fn what_cannot_be_read_says_why_and_what_to_do() {
                     .collect(),
             },
             format!(
-                "NotFound {field}.key: Secret team/keys has no key `k`: it has a text of 48 characters, `k0`, `k1`, `k2`, `k3`, `k4`, `k5`, `k6`, `k7`, `k8` and 2 more"
+                "NotFound {field}.key: Secret team/keys has no key `k`, it has a text of 48 characters, `k0`, `k1`, `k2`, `k3`, `k4`, `k5`, `k6`, `k7`, `k8` and 2 more: add it, or correct the reference"
             ),
         ),
         (
@@ -154,7 +191,7 @@ fn what_the_rules_of_the_schema_refuse_never_becomes_a_looser_policy() {
         ),
         (
             json!({ "name": "a", "key": key, "keyless": { "identities": [] } }),
-            "spec.authorities[0].keyless",
+            "spec.authorities[0]",
         ),
     ] {
         let problems = cluster(&cluster_policy(spec(&authority)), &Cluster::default());

@@ -86,13 +86,20 @@ fn with_advice(message: &str) -> String {
         .split_once(" at line ")
         .map_or(message, |(what, _)| what);
     let advice = if what.contains("tabs disallowed") {
-        return "a tab in the indentation: YAML wants spaces".to_owned();
+        return "a tab in the indentation: replace it by spaces, YAML takes nothing else"
+            .to_owned();
+    } else if what.contains("recursive references") {
+        return "an alias `*…` refers to what it stands in: write it out".to_owned();
     } else if what.contains("did not find expected") {
         "check the indentation of this line and of the one before"
     } else if what.contains("mapping values are not allowed") {
         "put a text that holds `: ` in quotes, or check the indentation"
     } else if what.contains("unexpected character") {
         "put a text that begins with a special character in quotes"
+    } else if what.contains("unclosed quote") {
+        "close the quotes that begin here"
+    } else if what.contains("trailing content") {
+        "a comma or a line break is missing after it, or quotes inside want a backslash"
     } else if what.contains("quoted scalar") {
         "close the quotes, and write a backslash in double quotes twice"
     } else {

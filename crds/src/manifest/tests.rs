@@ -122,7 +122,7 @@ fn mistakes_are_named_with_their_place() {
         (
             2,
             2,
-            "a tab in the indentation: YAML wants spaces".to_owned()
+            "a tab in the indentation: replace it by spaces, YAML takes nothing else".to_owned()
         )
     );
     for (text, line, words) in [

@@ -72,10 +72,7 @@ pub(crate) fn pattern(expression: &str) -> Option<&'static Pattern> {
                 patterns::DATA_KEY,
                 "a key of a ConfigMap or Secret (letters, digits, dashes, dots, underscores)",
             ),
-            (
-                patterns::PERCENT,
-                "a percentage from 0% to 100%, or a number without quotes",
-            ),
+            (patterns::PERCENT, "a percentage from 0% to 100%"),
             (patterns::DURATION, "a duration such as 10m or 1h30m"),
             (
                 patterns::BUNDLE,

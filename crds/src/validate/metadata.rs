@@ -2,7 +2,7 @@
 
 use super::catalog::{Kind, pattern};
 use super::report::Report;
-use super::scalar::valid_name;
+use super::scalar::instead;
 use super::structural::{check, join, unknown_field};
 use super::text::quoted;
 use crate::manifest::{Document, Node, Value};
@@ -153,7 +153,7 @@ fn check_name(
             let message = format!(
                 "{} is no valid name (lower-case letters, digits, inner dashes{dots}){}",
                 quoted(text),
-                valid_name(text, expression)
+                instead(text, expression)
             );
             report.error(Layer::Schema, field, "InvalidValue", message);
         }

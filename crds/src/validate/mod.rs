@@ -8,6 +8,7 @@
 
 pub(crate) mod catalog;
 pub(crate) mod cel;
+mod identity;
 mod metadata;
 pub(crate) mod object;
 mod private_key;
@@ -17,18 +18,21 @@ mod scalar;
 mod structural;
 mod text;
 
-pub(crate) use text::{may_be_shown, quoted, some_of};
+pub(crate) use structural::join;
+pub(crate) use text::{closest, listed, may_be_shown, quoted, some_of};
 
 use policy::model::{Policy, PolicyId};
 use policy::problem::Reason;
+use policy::trust::Parsed;
 use serde::de::DeserializeOwned;
 
+use crate::beside::Beside;
 use crate::convert::{self, Configuration};
-use crate::keys::KeyStore;
 use crate::manifest::Document;
 use crate::problem::{Layer, Severity};
 use crate::types::{
-    ClusterImageSignaturePolicySpec, EnforcementConfigSpec, ImageSignaturePolicySpec, OnUnsupported,
+    ClusterImageSignaturePolicySpec, EnforcementConfigSpec, ImageSignaturePolicySpec,
+    OnUnsupported, TrustRootSpec,
 };
 use catalog::Kind;
 use cel::Rules;
@@ -41,6 +45,8 @@ pub(crate) enum Valid {
     Policy(Box<Policy>),
     /// The configuration, and what it says.
     Config(Box<EnforcementConfigSpec>, Box<Configuration>),
+    /// What keyless signatures are checked against.
+    TrustRoot(Box<Parsed>),
 }
 
 /// Checks an object in all layers. Nothing where it has an error, which the report then says.
@@ -50,12 +56,12 @@ pub(crate) fn check(
     document: &Document,
     kind: &'static Kind,
     name: &ObjectName,
-    keys: &KeyStore,
+    beside: &Beside,
 ) -> Option<Valid> {
     metadata::check_object(report, document, kind);
     let json = document.root.to_json();
     rules.check(report, kind, &json);
-    let valid = program_layer(report, document, kind, name, keys, json);
+    let valid = program_layer(report, document, kind, name, beside, json);
     private_key::refuse(report, &document.root, "");
     valid.filter(|_| !report.has_errors())
 }
@@ -65,11 +71,11 @@ fn program_layer(
     document: &Document,
     kind: &Kind,
     name: &ObjectName,
-    keys: &KeyStore,
+    beside: &Beside,
     json: serde_json::Value,
 ) -> Option<Valid> {
     let mut policy = |id, spec: &_, on_unsupported| {
-        program::policy(report, document, keys, id, spec, on_unsupported)
+        program::policy(report, document, beside, id, spec, on_unsupported)
             .map(|policy| Valid::Policy(Box::new(policy)))
     };
     match kind.name.as_str() {
@@ -116,24 +122,19 @@ fn program_layer(
                 }
             }
         }
+        "TrustRoot" => {
+            let spec: TrustRootSpec = spec(json)?;
+            program::trust_root(report, document, beside, &spec)
+                .map(|parsed| Valid::TrustRoot(Box::new(parsed)))
+        }
         other => {
-            not_from_files(report, other);
+            let message =
+                format!("a {other} is written by the operator only, never by hand: remove it");
+            let reason = Reason::NotPermitted.as_str();
+            report.error(Layer::Program, "kind", reason, message);
             None
         }
     }
-}
-
-/// The kinds that the API has and that no file may bring.
-fn not_from_files(report: &mut Report<'_>, kind: &str) {
-    let (reason, message) = if kind == "TrustRoot" {
-        let message =
-            "TrustRoot is not supported by this version yet: use `key` authorities, and remove it";
-        (Reason::NotExpressible, message.to_owned())
-    } else {
-        let message = format!("a {kind} is written by the operator only, never by hand: remove it");
-        (Reason::NotPermitted, message)
-    };
-    report.error(Layer::Program, "kind", reason.as_str(), message);
 }
 
 /// The typed spec; nothing where a value has the wrong type, which the schema has reported.

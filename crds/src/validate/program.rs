@@ -1,19 +1,26 @@
 //! The third layer: what only the program can know, by making a [`Policy`] of the object.
 
+use std::sync::Arc;
+
 use policy::model::{Policy, PolicyId};
 use policy::scope::{Scope, ScopeVersion};
+use policy::trust::{Parsed, TrustRoot};
 
+use super::identity;
 use super::report::Report;
-use crate::convert::{self, FieldProblem, Holder, KeyReference, Keys, Place, Unavailable};
-use crate::keys::{KeyStore, lines_before};
+use crate::beside::Beside;
+use crate::convert::{
+    self, FieldProblem, Holder, KeyReference, Keys, Place, RootUnavailable, Unavailable,
+};
+use crate::keys::lines_before;
 use crate::manifest::Document;
 use crate::problem::{Layer, Severity};
-use crate::types::{IdentityType, OnUnsupported, PolicySpec};
+use crate::types::{IdentityType, OnUnsupported, PolicySpec, TrustRootSpec};
 
-/// The keys that stand in a policy's own file and beside it.
+/// What stands in an object's own file and beside it.
 struct Files<'a> {
     document: &'a Document,
-    keys: &'a KeyStore,
+    beside: &'a Beside,
 }
 
 impl Files<'_> {
@@ -22,7 +29,8 @@ impl Files<'_> {
             Holder::ConfigMap => "ConfigMap",
             Holder::Secret => "Secret",
         };
-        self.keys.get(kind, &reference.namespace, &reference.name)
+        let keys = &self.beside.keys;
+        keys.get(kind, &reference.namespace, &reference.name)
     }
 }
 
@@ -39,6 +47,10 @@ impl Keys for Files<'_> {
             Some(Err(error)) => Err(Unavailable::NotText(error.to_string())),
             Some(Ok(entry)) => Ok(entry.text.clone()),
         }
+    }
+
+    fn trust_root(&self, name: &str) -> Result<Arc<TrustRoot>, RootUnavailable> {
+        self.beside.trust_roots.get(name)
     }
 
     fn place(&self, reference: &KeyReference) -> Place {
@@ -69,16 +81,34 @@ impl Keys for Files<'_> {
 pub(crate) fn policy(
     report: &mut Report<'_>,
     document: &Document,
-    keys: &KeyStore,
+    beside: &Beside,
     id: PolicyId,
     spec: &PolicySpec,
     on_unsupported: OnUnsupported,
 ) -> Option<Policy> {
-    let files = Files { document, keys };
+    let files = Files { document, beside };
     let policy = convert::policy(id, spec, on_unsupported, &files);
     let policy = policy.map_err(|problems| add(report, problems)).ok();
     warn(report, spec);
     policy
+}
+
+/// Reads a trust root; nothing where anything is wrong, which the report then says.
+pub(crate) fn trust_root(
+    report: &mut Report<'_>,
+    document: &Document,
+    beside: &Beside,
+    spec: &TrustRootSpec,
+) -> Option<Parsed> {
+    let files = Files { document, beside };
+    let parsed = convert::trust_root(spec, &files);
+    let parsed = parsed.map_err(|problems| add(report, problems)).ok()?;
+    for what in &parsed.filtered {
+        let message = format!("left out, and what it signs will not verify: {what}");
+        let field = "spec.trustedRoot";
+        report.add(Layer::Program, Severity::Warning, field, "LeftOut", message);
+    }
+    Some(parsed)
 }
 
 /// Adds what the conversion found. Where a field below was misread, what it says about the field
@@ -94,6 +124,7 @@ pub(crate) fn add(report: &mut Report<'_>, problems: Vec<FieldProblem>) {
 
 /// What is valid and may still surprise.
 fn warn(report: &mut Report<'_>, spec: &PolicySpec) {
+    identity::warn(report, spec);
     for (index, text) in spec.scopes.iter().enumerate() {
         let scope = Scope::parse(text);
         if let Ok(Some(ScopeVersion::Tag(_))) = scope.as_ref().map(Scope::version) {

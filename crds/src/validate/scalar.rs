@@ -49,6 +49,10 @@ pub(super) fn wrong_type(
         }
         Value::String(_) if wanted == "a list" => ("a string", "put `- ` in front of it"),
         Value::Map(_) if wanted == "a list" => ("a map", "begin each entry with `- `"),
+        Value::Map(_) | Value::List(_) if wanted == "a string" => (
+            with_article(value.kind()),
+            "end the line with `|` and put the text below it, indented, or put it in quotes",
+        ),
         Value::List(_) if wanted == "a map" => ("a list", "remove the `- `"),
         Value::Bool(_) => ("true or false", "write it in the form that the field has"),
         Value::Number(number) if number.is_f64() => ("a fraction", "write a whole number"),
@@ -104,7 +108,7 @@ pub(super) fn check_text(report: &mut Report<'_>, text: &str, schema: &Schema, f
                 error.to_string()
             }
             _ => {
-                let advice = valid_name(text, expression);
+                let advice = instead(text, expression);
                 format!("{} is not {}{advice}", quoted(text), pattern.meaning)
             }
         };
@@ -139,14 +143,27 @@ pub(super) fn check_number(
     }
 }
 
-/// `: write …` with the name that was probably meant, if changing case and spaces makes it one.
-pub(super) fn valid_name(text: &str, expression: &str) -> String {
+/// `: …` with what to write instead: the name that was probably meant, if changing case and spaces
+/// makes it one, or the address with its scheme.
+pub(super) fn instead(text: &str, expression: &str) -> String {
     let names = [patterns::LABEL, patterns::SUBDOMAIN].contains(&expression);
-    let changed = text.trim().to_lowercase().replace(['_', ' '], "-");
+    let address = expression == patterns::HTTPS;
+    let changed = if address {
+        let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+        format!("https://{}", rest.trim())
+    } else {
+        text.trim().to_lowercase().replace(['_', ' '], "-")
+    };
     match pattern(expression) {
-        Some(pattern) if names && may_be_shown(text) && pattern.regex.is_match(&changed) => {
+        Some(pattern)
+            if (names || address) && may_be_shown(text) && pattern.regex.is_match(&changed) =>
+        {
             format!(": write {}", quoted(&changed))
         }
-        _ => String::new(),
+        _ if names => ": rename it".to_owned(),
+        _ if expression == patterns::PERCENT => {
+            ": write one, or a number without quotes".to_owned()
+        }
+        _ => ": write one".to_owned(),
     }
 }
