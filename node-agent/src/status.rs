@@ -7,6 +7,7 @@ use policy::digest::Digest;
 use serde::{Deserialize, Serialize};
 
 mod report;
+mod unsupported;
 mod text;
 
 pub use self::report::{Detected, Failure, Report};
@@ -231,15 +232,7 @@ impl Status {
             .iter()
             .map(|file| format!("{} {}\n", file.sha256, file.path))
             .collect();
-        let unsupported = report
-            .diagnostics
-            .iter()
-            .map(|diagnostic| UnsupportedPolicy {
-                policy: diagnostic.policy.clone(),
-                namespace: diagnostic.namespace.clone(),
-                reason: diagnostic.reason.to_string(),
-                message: diagnostic.message.clone(),
-            });
+        let unsupported = unsupported::of(&report.diagnostics);
         Self {
             runtime: report.runtime,
             applied_bundle: report.bundle,
@@ -251,8 +244,8 @@ impl Status {
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
             conditions,
             unsupported: Unsupported {
-                count: report.diagnostics.len(),
-                first: unsupported.take(10).collect(),
+                count: unsupported.len(),
+                first: unsupported.into_iter().take(10).collect(),
             },
             problems: report.problems,
             kept: report.kept,

@@ -2,7 +2,8 @@
 
 use policy::bundle::{Bundle, Settings};
 use policy::identity::{SignedIdentity, UnnamedSignatures};
-use policy::model::{AuthorityDraft, Mode, Policy, PolicyDraft, PolicyId, RequirementDraft};
+use policy::authority::AuthorityDraft;
+use policy::model::{Mode, Policy, PolicyDraft, PolicyId, RequirementDraft};
 
 use crate::ledger::Ledger;
 
@@ -20,10 +21,7 @@ pub(crate) fn id(name: &str) -> PolicyId {
 
 /// A cluster policy with one key.
 pub(crate) fn policy(name: &str, scope: &str) -> Policy {
-    let authority = AuthorityDraft {
-        name: "a".to_owned(),
-        key: KEY.to_owned(),
-    };
+    let authority = AuthorityDraft::key("a", KEY);
     let draft = PolicyDraft {
         on_unsupported: policy::model::OnUnsupported::Ignore,
         id: id(name),

@@ -148,9 +148,9 @@ fn of_config_map(object: ConfigMap, keys: &BTreeSet<String>) -> Fetched {
     );
     let value = |key: &String| match text.get(key) {
         Some(text) => Some(Ok(text.clone())),
-        None => binary
-            .contains_key(key)
-            .then(|| Err("its value is binary, and keys are PEM: put it into `data`".to_owned())),
+        None => binary.contains_key(key).then(|| {
+            Err("its value is binary, and text is expected: put it into `data`".to_owned())
+        }),
     };
     Fetched::Found(Found {
         values: keys.iter().map(|key| (key.clone(), value(key))).collect(),

@@ -4,19 +4,20 @@ use std::collections::BTreeMap;
 
 use crds::types::{
     ClusterImageSignaturePolicy, EnforcementConfig, ImageSignaturePolicy, NodeImagePolicy,
-    NodeImagePolicyStatus, OnUnsupported, PolicyBundle, RuntimeEnforcement, UnsupportedPolicy,
+    NodeImagePolicyStatus, OnUnsupported, PolicyBundle, RuntimeEnforcement, TrustRoot,
+    UnsupportedPolicy,
 };
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use kube::core::DeserializeGuard;
-use policy::aggregate::{Finding, Report, Truth};
+use policy::aggregate::{Finding, Report, Truth, severity};
 use policy::model::PolicyId;
 use policy::problem::Reason;
 
 use crate::index::{
     BundleObject, ConfigObject, Meta, NodeObject, NodePolicyObject, PolicyObject, Runtime,
-    SpecObject,
+    SpecObject, TrustRootObject,
 };
 
 fn meta(metadata: &ObjectMeta) -> Meta {
@@ -81,6 +82,20 @@ fn unreadable(id: PolicyId, metadata: &ObjectMeta, error: String) -> PolicyObjec
         meta: meta(metadata),
         spec: Err(error),
         status: crds::types::PolicyStatus::default(),
+    }
+}
+
+/// A `TrustRoot`.
+pub(crate) fn trust_root(guard: DeserializeGuard<TrustRoot>) -> TrustRootObject {
+    let (metadata, spec, status) = match guard.0 {
+        Ok(object) => (object.metadata, Ok(object.spec), object.status),
+        Err(invalid) => (invalid.metadata, Err(invalid.error), None),
+    };
+    TrustRootObject {
+        name: name(&metadata),
+        meta: meta(&metadata),
+        spec,
+        status: status.unwrap_or_default(),
     }
 }
 
@@ -183,7 +198,15 @@ fn unsupported(status: &NodeImagePolicyStatus) -> BTreeMap<PolicyId, Finding> {
         let message = "the agent cannot apply it there, see the status of the NodeImagePolicy";
         (id, Finding::new(entry.reason.clone(), message))
     };
-    first.map(finding).collect()
+    let mut all: BTreeMap<PolicyId, Finding> = BTreeMap::new();
+    for (id, finding) in first.map(finding) {
+        // A policy may stand there once for each thing that the node cannot do; the worst counts.
+        match all.get(&id) {
+            Some(known) if severity(&known.reason) <= severity(&finding.reason) => {}
+            _ => drop(all.insert(id, finding)),
+        }
+    }
+    all
 }
 
 fn report(conditions: &[Condition]) -> Option<Report> {
@@ -221,5 +244,43 @@ pub(crate) fn bundle(guard: DeserializeGuard<PolicyBundle>) -> BundleObject {
         meta: meta(&metadata),
         name,
         content,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crds::types::UnsupportedPolicies;
+
+    use super::*;
+
+    #[test]
+    fn of_what_an_agent_says_about_a_policy_the_worst_counts() {
+        let entry = |policy: &str, reason: Reason| UnsupportedPolicy {
+            policy: policy.to_owned(),
+            namespace: None,
+            reason: reason.to_string(),
+        };
+        let status = NodeImagePolicyStatus {
+            unsupported: Some(UnsupportedPolicies {
+                count: 3,
+                first: vec![
+                    entry("p", Reason::AuditUnsupported),
+                    entry("p", Reason::NotExpressible),
+                    entry("p", Reason::TooLarge),
+                    entry("q", Reason::TooLarge),
+                ],
+            }),
+            ..NodeImagePolicyStatus::default()
+        };
+        let found = unsupported(&status);
+        let reasons: Vec<(String, &str)> = found
+            .iter()
+            .map(|(id, finding)| (id.to_string(), finding.reason.as_str()))
+            .collect();
+        let expected = [("p", "NotExpressible"), ("q", "TooLarge")];
+        assert_eq!(
+            reasons,
+            expected.map(|(id, reason)| (id.to_owned(), reason))
+        );
     }
 }

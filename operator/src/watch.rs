@@ -27,6 +27,7 @@ pub(crate) fn start(client: &Client, events: &mpsc::Sender<Event>) -> JoinSet<()
     let default = || all().fields("metadata.name=default");
     watches.add(all(), read::cluster_policy, Event::ClusterPolicy);
     watches.add(all(), read::policy, Event::Policy);
+    watches.add(all(), read::trust_root, Event::TrustRoot);
     watches.add(default(), read::config, Event::Config);
     watches.add(all(), read::node, Event::Node);
     watches.add(all(), read::node_policy, Event::NodePolicy);

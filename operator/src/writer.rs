@@ -5,7 +5,7 @@ use std::time::Duration;
 use crds::API_VERSION;
 use crds::types::{
     ClusterImageSignaturePolicy, EnforcementConfig, ImageSignaturePolicy, NodeImagePolicy,
-    PolicyBundle, PolicyBundleSpec,
+    PolicyBundle, PolicyBundleSpec, TrustRoot,
 };
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::DeserializeGuard;
@@ -83,6 +83,18 @@ async fn attempt(client: Client, write: &Write) -> Result<Option<Event>, kube::E
             let answer = gone_is_fine(api.patch_status(name, &params, &patch).await)?;
             let object = answer.map(read::policy);
             Ok(object.map(|object| Event::Policy(Change::Apply(object))))
+        }
+        Write::TrustRootStatus { name, status } => {
+            let patch = Patch::Apply(json!({
+                "apiVersion": API_VERSION,
+                "kind": "TrustRoot",
+                "metadata": { "name": name },
+                "status": status,
+            }));
+            let api = Api::<DeserializeGuard<TrustRoot>>::all(client);
+            let answer = api.patch_status(name, &apply(), &patch).await;
+            let object = gone_is_fine(answer)?.map(read::trust_root);
+            Ok(object.map(|object| Event::TrustRoot(Change::Apply(object))))
         }
         Write::ConfigStatus { status } => {
             let patch = Patch::Apply(json!({

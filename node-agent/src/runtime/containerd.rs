@@ -8,7 +8,8 @@
 use std::path::PathBuf;
 
 use policy::bundle::{Bundle, DefaultAction};
-use policy::containerd::{FileSet, diagnostics, render};
+use policy::capability::{self, Runtime};
+use policy::containerd::{FileSet, render};
 use policy::digest::Digest;
 use policy::flatten::flatten;
 use policy::paths::{CONTAINERD_DROP_IN, VERIFIER_POLICY};
@@ -44,7 +45,7 @@ impl Containerd {
         bundle: &Bundle,
         report: &mut Report,
     ) -> Result<Targets, CycleError> {
-        report.diagnostics = diagnostics(bundle, self.version);
+        report.diagnostics = capability::diagnostics(bundle.policies(), Runtime::Containerd(self.version));
         let facts = self.facts(node, report)?;
         report.warnings.extend(facts.warnings.iter().cloned());
         report.not_enforcing.clone_from(&facts.not_enforcing);

@@ -2,12 +2,14 @@
 
 mod base;
 mod config;
+mod mirrors;
 pub(crate) mod registries;
 
 use std::collections::BTreeSet;
 
 use policy::bundle::Bundle;
 use policy::crio::document::{PolicyJson, Rule};
+use policy::crio::registries_conf::Registry;
 use policy::crio::render::{CrioFacts, REGISTRIES_D_FILE, Rendered, namespace_path, render};
 use policy::crio::transition::{Step, steps};
 use policy::flatten::NodeFacts;
@@ -23,11 +25,12 @@ use crate::root::{FileError, Root, TEMPORARY_SUFFIX, split};
 use crate::state::State;
 use crate::status::{Detected, Report};
 
-/// Files by which another system shows that it manages CRI-O's files on a node.
-const MANAGERS: [(&str, &str); 1] = [(
-    "etc/machine-config-daemon/currentconfig",
-    "OpenShift's machine-config daemon",
-)];
+/// Places by which another system shows that it manages CRI-O's files on a node.
+const MANAGERS: [(&str, &str); 2] = [
+    ("etc/machine-config-daemon", MACHINE_CONFIG),
+    ("run/machine-config-daemon", MACHINE_CONFIG),
+];
+const MACHINE_CONFIG: &str = "OpenShift's machine-config daemon";
 
 /// What the command line says about a CRI-O. Paths are relative to the root.
 #[derive(Debug, Clone)]
@@ -63,6 +66,8 @@ impl Crio {
             self.version, paths.policy
         ));
         let exempt = config.exempt(node.sandbox_images, &mut report.warnings);
+        let readings = mirrors::read(node.root)
+            .inspect_err(|error| report.detected = Detected::Unusable(error.to_string()))?;
         let registries = registries::read(node.root)?;
         report.warnings.extend(registries.warnings);
 
@@ -72,9 +77,11 @@ impl Crio {
             policy_path: paths.policy.clone(),
             namespace_dir: paths.namespace_dir.clone(),
             base,
-            taken_locations: registries.taken,
+            taken_locations: BTreeSet::new(),
         };
-        let rendered = rendered(node, bundle, &NodeFacts { exempt }, &facts)?;
+        let readings: Vec<&[Registry]> = readings.iter().map(Vec::as_slice).collect();
+        let rendered = rendered(node, bundle, &NodeFacts { exempt }, &facts)?
+            .with_registries(&readings, &registries.taken);
         report.diagnostics.clone_from(&rendered.diagnostics);
         report
             .warnings
@@ -94,10 +101,11 @@ impl Crio {
         let [file, folder] = config::SOURCES.map(str::to_owned);
         let paths = self.paths(root);
         let registries = split(REGISTRIES_D_FILE).0.to_owned();
-        Watched {
-            files: vec![file, paths.policy],
-            folders: vec![folder, paths.namespace_dir, registries],
-        }
+        let mut files = vec![file, paths.policy];
+        files.extend(mirrors::FILES.map(str::to_owned));
+        let mut folders = vec![folder, paths.namespace_dir, registries];
+        folders.extend(mirrors::FOLDERS.map(str::to_owned));
+        Watched { files, folders }
     }
 
     /// A namespace's file that was being written for the first time shows only by its temporary

@@ -1,6 +1,6 @@
 //! What one look found out, before it becomes a status.
 
-use policy::containerd::Diagnostic;
+use policy::files::Diagnostic;
 use policy::digest::Digest;
 
 use super::{FileStatus, Kept, Problem, Runtime};

@@ -1,24 +1,32 @@
-//! What a runtime cannot express, asked once for each policy and version of a runtime.
+//! What a runtime makes of a policy, asked once for each policy and version of a runtime.
 
 use std::collections::BTreeMap;
 
-use policy::aggregate::Finding;
-use policy::bundle::{Bundle, Settings};
-use policy::containerd;
-use policy::crio::document::{PolicyJson, Rule, Rules, StrictMap};
-use policy::crio::render::{CrioFacts, render};
+use policy::aggregate::{Finding, severity};
+use policy::capability::{self, Limitation};
 use policy::digest::Digest;
-use policy::files::Diagnostic;
-use policy::flatten::NodeFacts;
 use policy::model::Policy;
+use policy::problem::Reason;
 use policy::version::Version;
 
 use super::objects::Runtime;
 
+/// The most limitations of one policy on one runtime that a message has.
+const MOST: usize = 10;
+
+/// What a runtime makes of a policy.
+#[derive(Debug, Default)]
+pub(crate) struct Answer {
+    /// Why it cannot express it, if so: the reason of the worst limitation, and the words of all.
+    pub(crate) prevents: Option<Finding>,
+    /// What to know where it can.
+    pub(crate) warnings: Vec<String>,
+}
+
 /// Answers that were given before.
 #[derive(Debug, Default)]
 pub(crate) struct Capabilities {
-    known: BTreeMap<Runtime, BTreeMap<Digest, Option<Finding>>>,
+    known: BTreeMap<Runtime, BTreeMap<Digest, Answer>>,
 }
 
 impl Capabilities {
@@ -33,9 +41,9 @@ impl Capabilities {
         }
     }
 
-    /// Why the runtime cannot express the policy, if so.
-    pub(crate) fn finding(&self, runtime: &Runtime, digest: &Digest) -> Option<&Finding> {
-        self.known.get(runtime)?.get(digest)?.as_ref()
+    /// What the runtime makes of the policy, if it was asked.
+    pub(crate) fn answer(&self, runtime: &Runtime, digest: &Digest) -> Option<&Answer> {
+        self.known.get(runtime)?.get(digest)
     }
 
     /// Forgets answers about policies and runtimes that are no more.
@@ -51,36 +59,84 @@ impl Capabilities {
     }
 }
 
-fn ask(runtime: &Runtime, policy: &Policy) -> Option<Finding> {
-    let bundle = Bundle::new(Settings::default(), [policy.clone()]);
+fn ask(runtime: &Runtime, policy: &Policy) -> Answer {
     let version: Option<Version> = runtime.version.parse().ok();
-    let diagnostics = match (runtime.name.as_str(), version) {
-        ("containerd", version) => containerd::diagnostics(&bundle, version),
-        ("cri-o", Some(version)) => crio_diagnostics(&bundle, version),
+    let asked = match (runtime.name.as_str(), version) {
+        ("containerd", version) => capability::Runtime::Containerd(version),
+        ("cri-o", Some(version)) => capability::Runtime::Crio(version),
         // What is known of no version is left to the node's own report.
-        ("cri-o", None) => Vec::new(),
+        ("cri-o", None) => return Answer::default(),
         (other, _) => {
             let message = format!(
                 "`{other}` is no runtime that nodeseal knows: use containerd or CRI-O on such nodes"
             );
-            return Some(Finding::new("NotEnforcing", message));
+            return Answer {
+                prevents: Some(Finding::from((Reason::NotEnforcing, message))),
+                warnings: Vec::new(),
+            };
         }
     };
-    let first = diagnostics.into_iter().next()?;
-    Some(Finding::from((first.reason, first.message)))
+    let capability = capability::of(policy, asked);
+    Answer {
+        prevents: finding(capability.prevents),
+        warnings: capability
+            .warnings
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+    }
 }
 
-/// What any CRI-O of that version leaves out, whatever else is on the node.
-fn crio_diagnostics(bundle: &Bundle, version: Version) -> Vec<Diagnostic> {
-    let facts = CrioFacts {
-        version,
-        policy_path: "etc/crio/policy.json".to_owned(),
-        namespace_dir: "etc/crio/policies".to_owned(),
-        base: PolicyJson {
-            default: Rules::one(Rule::InsecureAcceptAnything {}),
-            transports: StrictMap::default(),
-        },
-        taken_locations: std::collections::BTreeSet::new(),
-    };
-    render(bundle, &NodeFacts::default(), &facts).diagnostics
+/// All limitations as one finding, the worst first.
+fn finding(mut limitations: Vec<Limitation>) -> Option<Finding> {
+    limitations.sort_by_key(|limitation| severity(limitation.reason.as_str()));
+    let reason = limitations.first()?.reason;
+    let mut words: Vec<String> = limitations
+        .iter()
+        .take(MOST)
+        .map(ToString::to_string)
+        .collect();
+    if limitations.len() > MOST {
+        words.push(format!("and {} more", limitations.len() - MOST));
+    }
+    Some(Finding::from((reason, words.join("; "))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limitation(authority: Option<&str>, field: &str, reason: Reason) -> Limitation {
+        Limitation {
+            authority: authority.map(str::to_owned),
+            field: field.to_owned(),
+            reason,
+            message: format!("about {reason}"),
+        }
+    }
+
+    #[test]
+    fn the_worst_limitation_gives_the_reason_and_all_are_named_with_authority_and_field() {
+        let limitations = vec![
+            limitation(None, "mode", Reason::AuditUnsupported),
+            limitation(Some("ci"), "keyless.identities", Reason::NotExpressible),
+        ];
+        let finding = finding(limitations).unwrap();
+        assert_eq!(finding.reason, "NotExpressible");
+        assert_eq!(
+            finding.message,
+            "authority `ci`, keyless.identities: about NotExpressible; mode: about AuditUnsupported"
+        );
+    }
+
+    #[test]
+    fn of_very_many_limitations_the_first_are_named() {
+        let one = limitation(Some("a"), "certificate", Reason::NotExpressible);
+        let finding = finding(vec![one; 13]).unwrap();
+        assert!(
+            finding.message.ends_with("; and 3 more"),
+            "{}",
+            finding.message
+        );
+    }
 }

@@ -8,6 +8,7 @@ use policy::model::Policy;
 use policy::problem::Reason;
 
 use super::objects::PolicyObject;
+use super::roots::Roots;
 use super::sources::{Lookup, Sources};
 
 /// What a spec comes to.
@@ -24,20 +25,19 @@ pub(crate) struct Compiled {
 }
 
 /// Compiles; nothing while something that the policy refers to was not looked at yet.
-pub(crate) fn compile(object: &PolicyObject, sources: &Sources) -> Option<Compiled> {
+pub(crate) fn compile(object: &PolicyObject, sources: &Sources, roots: &Roots) -> Option<Compiled> {
     let spec = match &object.spec {
         Ok(spec) => spec,
         Err(why) => {
-            let message = format!("the operator cannot read it, is it older than the API? {why}");
             return Some(Compiled {
-                invalid: Some(Finding::new(Reason::Invalid.as_str(), message)),
+                invalid: Some(unreadable(why)),
                 resolution: Resolution::Resolved,
                 inexpressible: None,
                 policy: None,
             });
         }
     };
-    let lookup = Lookup::new(sources);
+    let lookup = Lookup::new(sources, roots);
     let id = object.id.clone();
     let made = convert::policy(id, &spec.policy, spec.on_unsupported, &lookup);
     if lookup.unsettled.get() {
@@ -87,6 +87,8 @@ impl Parts {
             .any(|name| problem.field.contains(name));
         let part = match problem.reason {
             Reason::NotExpressible => &mut self.inexpressible,
+            // Of trust roots, and of what keys refer to.
+            Reason::NotFound | Reason::TrustRootNotReady => &mut self.unresolved,
             // A namespace where none may stand is wrong on its own, whatever is there.
             _ if reference && !names_wrong_namespace(object, &problem.field) => {
                 &mut self.unresolved
@@ -126,6 +128,12 @@ impl Problems {
         let first = self.0.first()?;
         Some(Finding::new(first.reason.as_str(), words(&self.0)))
     }
+}
+
+/// What is said about an object whose spec is not as this version knows it.
+pub(crate) fn unreadable(why: &str) -> Finding {
+    let message = format!("the operator cannot read it, is it older than the API? {why}");
+    Finding::new(Reason::Invalid.as_str(), message)
 }
 
 /// The words of problems, one after the other; of many only the first ten.

@@ -7,7 +7,7 @@ use policy::aggregate::{Finding, Truth, reason};
 use policy::bundle::{DefaultAction, Settings};
 use policy::problem::Reason;
 
-use super::compile::words;
+use super::compile::{unreadable, words};
 use super::objects::ConfigObject;
 use super::status::{Line, with_times};
 
@@ -42,11 +42,8 @@ impl Config {
         }
         self.seen = Some(now);
         self.deleted = false;
-        let unreadable = |why: &String| {
-            let message = format!("the operator cannot read it, is it older than the API? {why}");
-            Finding::new(Reason::Invalid.as_str(), message)
-        };
-        let configuration = object.spec.as_ref().map_err(unreadable).and_then(|spec| {
+        let readable = object.spec.as_ref().map_err(|why| unreadable(why));
+        let configuration = readable.and_then(|spec| {
             let made = convert::configuration(spec).map_err(|problems| {
                 let first = problems
                     .first()

@@ -9,6 +9,8 @@ use policy::model::PolicyId;
 use super::Index;
 use super::objects::PolicyObject;
 use super::plan::Plan;
+use super::root_status::root_status;
+use super::roots::Known;
 use super::status::only_counts_differ;
 use super::write::Write;
 
@@ -91,7 +93,7 @@ impl Index {
         }
     }
 
-    /// What is to be said about policies and the configuration.
+    /// What is to be said about policies, trust roots and the configuration.
     pub(super) fn status_writes(
         &mut self,
         statuses: Vec<(PolicyId, PolicyStatus)>,
@@ -105,6 +107,7 @@ impl Index {
                 self.offer(&mut writes, Write::ConfigStatus { status }, version, now);
             }
         }
+        writes.extend(self.root_writes(now));
         let mut counts = Vec::new();
         let mut due = Vec::new();
         for (id, status) in statuses {
@@ -136,6 +139,30 @@ impl Index {
                 self.counts_due = None;
             }
         }
+        for (write, version) in due {
+            self.offer(&mut writes, write, version, now);
+        }
+        writes
+    }
+
+    fn root_writes(&mut self, now: Timestamp) -> Vec<Write> {
+        let in_use = self.forms.trust_roots();
+        let mut due = Vec::new();
+        let mut expiries = Vec::new();
+        for object in self.trust_roots.iter() {
+            let Known::Made(made) = self.roots.get(&object.name) else {
+                continue;
+            };
+            let status = root_status(object, made, &in_use, now);
+            expiries.extend(status.earliest_expiry.as_ref().map(|time| time.0));
+            if status != object.status {
+                let name = object.name.clone();
+                let write = Write::TrustRootStatus { name, status };
+                due.push((write, object.meta.version));
+            }
+        }
+        self.next_expiry = expiries.into_iter().filter(|time| *time > now).min();
+        let mut writes = Vec::new();
         for (write, version) in due {
             self.offer(&mut writes, write, version, now);
         }

@@ -1,17 +1,20 @@
 //! The form of each policy that nodes are given: the spec as it is now, or the last valid one.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crds::convert::Configuration;
 use policy::aggregate::{Finding, InForce, Spec};
 use policy::bundle::Bundle;
 use policy::digest::Digest;
 use policy::model::{Policy, PolicyId};
+use policy::trust::TrustRoot;
 
 use super::compile::{Compiled, compile, words};
 use super::config::Config;
 use super::objects::PolicyObject;
-use super::sources::{Sources, of_spec};
+use super::roots::Roots;
+use super::sources::{Source, Sources, of_spec, roots_of};
 
 /// A valid form of a policy.
 #[derive(Debug, Clone)]
@@ -32,6 +35,10 @@ impl Form {
         }
     }
 }
+
+/// Contents of trust roots by name and digest: one name may stand for several, where a policy is
+/// kept in a form from before its trust root changed.
+pub(crate) type InUse<'a> = BTreeMap<&'a str, BTreeMap<&'a Digest, &'a Arc<TrustRoot>>>;
 
 /// What is known of one policy besides its object.
 #[derive(Debug, Default)]
@@ -77,17 +84,21 @@ impl Forms {
         self.entries.get(id)
     }
 
-    /// What refers to a changed source is compiled again.
+    /// What refers to a changed source or trust root is compiled again.
     pub(crate) fn forget_users<'a>(
         &mut self,
         policies: impl Iterator<Item = &'a PolicyObject>,
-        changed: &BTreeSet<super::sources::Source>,
+        changed: &BTreeSet<Source>,
+        roots: &BTreeSet<String>,
     ) {
         for object in policies {
             let Ok(spec) = &object.spec else { continue };
             let uses =
                 of_spec(&object.id, &spec.policy).any(|(source, _)| changed.contains(&source));
-            if uses && let Some(entry) = self.entries.get_mut(&object.id) {
+            let trusts = || roots_of(&spec.policy).any(|name| roots.contains(name));
+            if (uses || trusts())
+                && let Some(entry) = self.entries.get_mut(&object.id)
+            {
                 entry.compiled = None;
             }
         }
@@ -98,12 +109,13 @@ impl Forms {
         &mut self,
         policies: impl Iterator<Item = &'a PolicyObject> + Clone,
         sources: &Sources,
+        roots: &Roots,
         configuration: &Configuration,
     ) {
         let there: BTreeSet<&PolicyId> = policies.clone().map(|object| &object.id).collect();
         self.entries.retain(|id, _| there.contains(id));
         for object in policies.clone() {
-            self.compile(object, sources);
+            self.compile(object, sources, roots);
         }
         self.refuse(policies, configuration);
         for entry in self.entries.values_mut() {
@@ -111,7 +123,7 @@ impl Forms {
         }
     }
 
-    fn compile(&mut self, object: &PolicyObject, sources: &Sources) {
+    fn compile(&mut self, object: &PolicyObject, sources: &Sources, roots: &Roots) {
         let seen = (object.meta.uid.clone(), object.meta.generation);
         let entry = self.entries.entry(object.id.clone()).or_default();
         if entry.seen.0 != seen.0 {
@@ -123,7 +135,7 @@ impl Forms {
             entry.compiled = None;
         }
         if entry.compiled.is_none() {
-            entry.compiled = compile(object, sources);
+            entry.compiled = compile(object, sources, roots);
         }
     }
 
@@ -155,6 +167,18 @@ impl Forms {
                 .first()
                 .map(|first| Finding::new(first.reason.as_str(), words(&problems)));
         }
+    }
+
+    /// The contents of trust roots that are in force, by the name that policies call them by.
+    pub(crate) fn trust_roots(&self) -> InUse<'_> {
+        let forms = self.entries.values().filter_map(|e| e.form.as_ref());
+        let mut in_use = InUse::new();
+        for trusted in forms.flat_map(|form| form.policy.trust_roots()) {
+            let digest = &trusted.reference().digest;
+            let contents = in_use.entry(trusted.name()).or_default();
+            contents.insert(digest, trusted.root());
+        }
+        in_use
     }
 
     /// Takes the last valid forms from what nodes were last given, newest first, where the spec as

@@ -10,6 +10,8 @@
 //!             capability ──▶ sums ◀───┘──▶ statuses ────────────┘
 //! ```
 //!
+//! Trust roots are compiled before the policies that use them.
+//!
 //! What is written follows from what is there: an unchanged cluster, a list that is read again and
 //! a new process write nothing. No write is handed out before every kind was listed whole and every
 //! reference was looked at, because what is not known yet would look like what is gone.
@@ -21,6 +23,8 @@ mod emit;
 mod forms;
 mod objects;
 mod plan;
+mod root_status;
+mod roots;
 mod select;
 mod sources;
 mod status;
@@ -40,13 +44,14 @@ use self::config::Config;
 use self::forms::Forms;
 use self::objects::Store;
 use self::plan::Names;
+use self::roots::Roots;
 use self::select::Classes;
-use self::sources::{Sources, of_spec};
+use self::sources::{Sources, of_root, of_spec};
 use self::write::Outbox;
 
 pub use self::objects::{
     BundleObject, Change, ConfigObject, Meta, NodeObject, NodePolicyObject, Object, PolicyObject,
-    Runtime, SpecObject,
+    Runtime, SpecObject, TrustRootObject,
 };
 pub use self::sources::{Fetched, Found, Source};
 pub use self::write::{Write, WriteKey};
@@ -83,6 +88,8 @@ pub enum Event {
     ClusterPolicy(Change<PolicyObject>),
     /// About `ImageSignaturePolicies`.
     Policy(Change<PolicyObject>),
+    /// About `TrustRoots`.
+    TrustRoot(Change<TrustRootObject>),
     /// About the `EnforcementConfig`.
     Config(Change<ConfigObject>),
     /// About Nodes.
@@ -101,6 +108,7 @@ pub struct Index {
     options: Options,
     cluster_policies: Store<PolicyObject>,
     namespaced_policies: Store<PolicyObject>,
+    trust_roots: Store<TrustRootObject>,
     configs: Store<ConfigObject>,
     nodes: Store<NodeObject>,
     node_policies: Store<NodePolicyObject>,
@@ -109,6 +117,7 @@ pub struct Index {
     changed_sources: BTreeSet<Source>,
     /// Of each bundle the digests of its policies.
     digests: BTreeMap<String, BTreeMap<PolicyId, Digest>>,
+    roots: Roots,
     forms: Forms,
     config: Config,
     capabilities: Capabilities,
@@ -116,6 +125,8 @@ pub struct Index {
     outbox: Outbox,
     /// Whether the last valid forms were taken from the bundles.
     started: bool,
+    /// When the next thing ends that a trust root's status names.
+    next_expiry: Option<Timestamp>,
     /// Until when changes of mere counts are gathered.
     counts_due: Option<Timestamp>,
     /// Since when bundles are of no use.
@@ -139,6 +150,7 @@ impl Index {
         match event {
             Event::ClusterPolicy(change) => self.cluster_policies.change(change),
             Event::Policy(change) => self.namespaced_policies.change(change),
+            Event::TrustRoot(change) => self.trust_roots.change(change),
             Event::Config(change) => self.configs.change(change),
             Event::Node(change) => self.nodes.change(change),
             Event::NodePolicy(change) => self.node_policies.change(change),
@@ -188,6 +200,10 @@ impl Index {
                 wanted.entry(source).or_default().insert(key.to_owned());
             }
         }
+        let roots = self.trust_roots.iter().flat_map(|object| &object.spec);
+        for (source, key) in roots.filter_map(of_root) {
+            wanted.entry(source).or_default().insert(key.to_owned());
+        }
         wanted
     }
 
@@ -197,6 +213,7 @@ impl Index {
     pub fn is_synced(&self) -> bool {
         let listed = self.cluster_policies.synced()
             && self.namespaced_policies.synced()
+            && self.trust_roots.synced()
             && self.configs.synced()
             && self.nodes.synced()
             && self.node_policies.synced()
@@ -243,9 +260,13 @@ impl Index {
         }
         let changed = std::mem::take(&mut self.changed_sources);
         let policies = policies(&self.cluster_policies, &self.namespaced_policies);
-        self.forms.forget_users(policies.clone(), &changed);
+        let roots = self.trust_roots.iter();
+        let other_roots = self.roots.update(roots, &self.sources, &changed);
         self.forms
-            .update(policies, &self.sources, &self.config.in_force);
+            .forget_users(policies.clone(), &changed, &other_roots);
+        let configuration = &self.config.in_force;
+        self.forms
+            .update(policies, &self.sources, &self.roots, configuration);
         if !self.started {
             let every = self.config.disabled;
             let last = last_bundles(&self.bundles, &self.node_policies, every);
@@ -289,7 +310,8 @@ impl Index {
             (!doomed).then(|| *since + self.options.unused)
         });
         let later = joining.filter(|time| *time > now);
-        let times = later.chain(collect).chain(self.counts_due);
+        let expiry = self.next_expiry.filter(|time| *time > now);
+        let times = later.chain(collect).chain(self.counts_due).chain(expiry);
         times.chain(self.outbox.deadline()).min()
     }
 }
@@ -310,6 +332,7 @@ fn version_of(event: &Event) -> Option<u64> {
     }
     match event {
         Event::ClusterPolicy(change) | Event::Policy(change) => of(change),
+        Event::TrustRoot(change) => of(change),
         Event::Config(change) => of(change),
         Event::NodePolicy(change) => of(change),
         Event::Bundle(change) => of(change),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crds::types::{
     EnforcementConfigSpec, EnforcementConfigStatus, NodeSelector, OnUnsupported, PolicySpec,
-    PolicyStatus,
+    PolicyStatus, TrustRootSpec, TrustRootStatus,
 };
 use jiff::Timestamp;
 use policy::aggregate::{Finding, Report};
@@ -68,6 +68,19 @@ pub struct SpecObject {
     pub node_selector: Option<NodeSelector>,
     /// For nodes that cannot express it.
     pub on_unsupported: OnUnsupported,
+}
+
+/// Whom signatures and logs are checked against.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrustRootObject {
+    /// Its name.
+    pub name: String,
+    /// What every object has.
+    pub meta: Meta,
+    /// The spec, or why it cannot be read.
+    pub spec: Result<TrustRootSpec, String>,
+    /// The status as the API server has it.
+    pub status: TrustRootStatus,
 }
 
 /// The configuration of the cluster.
@@ -179,6 +192,7 @@ macro_rules! named {
     };
 }
 
+named!(TrustRootObject);
 named!(NodeObject);
 named!(NodePolicyObject);
 named!(BundleObject);

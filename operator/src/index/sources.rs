@@ -1,12 +1,16 @@
-//! The `ConfigMaps` and Secrets that policies take keys from.
+//! The `ConfigMaps` and Secrets that policies take keys from, and trust roots their material.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
-use crds::convert::{Holder, KeyReference, Keys, Unavailable};
-use crds::types::{KeyRef, PolicySpec};
+use crds::convert::{Holder, KeyReference, Keys, RootUnavailable, Unavailable};
+use crds::types::{KeyRef, PolicySpec, TrustRootSpec};
 use policy::model::PolicyId;
+use policy::trust::TrustRoot;
+
+use super::roots::{Known, Made, Roots};
 
 /// One `ConfigMap` or Secret.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -121,9 +125,32 @@ fn source<'a>(id: &PolicyId, holder: Holder, key_ref: &'a KeyRef) -> Option<(Sou
     Some((source, key_ref.key.as_str()))
 }
 
-/// Looks keys up for one policy, and remembers what stood in the way.
+/// The source of a trust root, with the key of its data. One without a namespace is refused.
+pub(crate) fn of_root(spec: &TrustRootSpec) -> Option<(Source, &str)> {
+    let key_ref = spec.trusted_root.as_ref()?.config_map_key_ref.as_ref()?;
+    let source = Source {
+        holder: Holder::ConfigMap,
+        namespace: key_ref.namespace.clone()?,
+        name: key_ref.name.clone(),
+    };
+    Some((source, key_ref.key.as_str()))
+}
+
+/// The names of the trust roots that a policy uses.
+pub(crate) fn roots_of(spec: &PolicySpec) -> impl Iterator<Item = &str> {
+    spec.authorities.iter().flat_map(|authority| {
+        let keyless = authority.keyless.as_ref().map(|k| k.trust_root.as_str());
+        let log = authority.transparency_log.as_ref();
+        keyless
+            .into_iter()
+            .chain(log.map(|l| l.trust_root.as_str()))
+    })
+}
+
+/// Looks up what one policy or trust root refers to, and remembers what stood in the way.
 pub(crate) struct Lookup<'a> {
     sources: &'a Sources,
+    roots: &'a Roots,
     /// Something was not looked at yet.
     pub(crate) unsettled: Cell<bool>,
     /// Something could not be read, and why.
@@ -131,12 +158,17 @@ pub(crate) struct Lookup<'a> {
 }
 
 impl<'a> Lookup<'a> {
-    pub(crate) fn new(sources: &'a Sources) -> Self {
+    pub(crate) fn new(sources: &'a Sources, roots: &'a Roots) -> Self {
         Self {
             sources,
+            roots,
             unsettled: Cell::new(false),
             unreadable: RefCell::new(None),
         }
+    }
+
+    fn could_not_read(&self, message: String) {
+        self.unreadable.borrow_mut().get_or_insert(message);
     }
 }
 
@@ -154,7 +186,7 @@ impl Keys for Lookup<'_> {
             }
             Some(Fetched::Unreadable(why)) => {
                 let message = format!("{source} could not be read, and is tried again: {why}");
-                self.unreadable.borrow_mut().get_or_insert(message);
+                self.could_not_read(message);
                 Err(Unavailable::NoObject)
             }
             Some(Fetched::Missing) => Err(Unavailable::NoObject),
@@ -166,6 +198,22 @@ impl Keys for Lookup<'_> {
                     known: found.known.clone(),
                 }),
             },
+        }
+    }
+
+    fn trust_root(&self, name: &str) -> Result<Arc<TrustRoot>, RootUnavailable> {
+        match self.roots.get(name) {
+            Known::Missing => Err(RootUnavailable::NoObject),
+            Known::NotYet => {
+                self.unsettled.set(true);
+                Err(RootUnavailable::NoObject)
+            }
+            Known::Made(Made::Good { root, .. }) => Ok(Arc::clone(root)),
+            Known::Made(Made::Bad(why)) => Err(RootUnavailable::NotReady(why.message.clone())),
+            Known::Made(Made::NotRead(why)) => {
+                self.could_not_read(format!("the TrustRoot `{name}`: {}", why.message));
+                Err(RootUnavailable::NoObject)
+            }
         }
     }
 }

@@ -30,7 +30,7 @@ pub(crate) fn with_times(
             type_: line.kind.to_owned(),
             status: line.truth.as_str().to_owned(),
             reason: line.finding.reason.clone(),
-            message: line.finding.message.clone(),
+            message: cut(&line.finding.message),
             observed_generation: Some(generation),
             last_transition_time: old.map_or_else(
                 || whole_seconds(now),
@@ -39,6 +39,14 @@ pub(crate) fn with_times(
         }
     };
     lines.iter().map(condition).collect()
+}
+
+/// The schema admits no longer messages; of what is wrong the first words say the most.
+fn cut(message: &str) -> String {
+    const MOST: usize = 32_768;
+    let end = message.char_indices().nth(MOST);
+    end.map_or(message, |(end, _)| message.get(..end).unwrap_or_default())
+        .to_owned()
 }
 
 /// The API server keeps whole seconds; what it gives back must be equal to what was sent.
@@ -91,7 +99,14 @@ pub(crate) fn status(
 /// Whether two different statuses differ only in counts and in the messages that repeat them.
 /// Nobody waits for those, so they may be gathered.
 pub(crate) fn only_counts_differ(a: &PolicyStatus, b: &PolicyStatus) -> bool {
-    const COUNTING: [&str; 4] = ["Programmed", "Ready", "Reconciling", "Stalled"];
+    // `Compatible` names the runtimes of the nodes: one that joins may bring another version.
+    const COUNTING: [&str; 5] = [
+        "Compatible",
+        "Programmed",
+        "Ready",
+        "Reconciling",
+        "Stalled",
+    ];
     let same = |a: &Condition, b: &Condition| {
         let message = COUNTING.contains(&a.type_.as_str()) || a.message == b.message;
         a.type_ == b.type_
@@ -108,4 +123,22 @@ pub(crate) fn only_counts_differ(a: &PolicyStatus, b: &PolicyStatus) -> bool {
             .iter()
             .zip(&b.conditions)
             .all(|(a, b)| same(a, b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_that_the_schema_would_refuse_is_cut() {
+        let finding = Finding::new("Invalid", "é".repeat(40_000));
+        let line = Line {
+            kind: "Ready",
+            truth: Truth::False,
+            finding: &finding,
+        };
+        let conditions = with_times(&[line], 1, &[], Timestamp::UNIX_EPOCH);
+        assert_eq!(conditions[0].message.chars().count(), 32_768);
+        assert_eq!(cut("short"), "short");
+    }
 }

@@ -136,14 +136,20 @@ impl Index {
             let selected = self.selects(&object.id, selection, view.node, view.class);
             let applied = view.applied.and_then(|digests| digests.get(&object.id));
             let digest = in_force.as_ref().filter(|_| selected);
+            let answer = digest.zip(view.runtime).and_then(|(digest, runtime)| {
+                // What is known of its runtime's version.
+                self.capabilities.answer(runtime, digest)
+            });
             Node {
                 name: &view.node.name,
                 selected,
                 reachable: view.node.reachable,
                 joining: view.joining && programmed,
                 runtime: &view.runtime_name,
-                unsupported: digest
-                    .and_then(|digest| self.unsupported(&object.id, digest, view, applied)),
+                unsupported: answer.and_then(|a| a.prevents.as_ref()).or_else(|| {
+                    digest.and_then(|digest| reported(&object.id, digest, view, applied))
+                }),
+                warnings: answer.map_or(&[], |answer| &answer.warnings),
                 applied,
                 report: view.own.and_then(|own| own.report.as_ref()),
             }
@@ -151,27 +157,20 @@ impl Index {
         let summary = aggregate(&spec, nodes);
         Some(status(object, in_force.as_ref(), summary, now))
     }
+}
 
-    /// Why a node cannot express a policy: what is known of its runtime's version, else what its
-    /// agent says, as far as that is about the form in force.
-    fn unsupported<'a>(
-        &'a self,
-        id: &PolicyId,
-        digest: &Digest,
-        view: &View<'a>,
-        applied: Option<&Digest>,
-    ) -> Option<&'a Finding> {
-        let known = view
-            .runtime
-            .and_then(|runtime| self.capabilities.finding(runtime, digest));
-        let reported = || {
-            let own = view.own?;
-            let about_it = applied == Some(digest);
-            let not_enforcing = own.not_enforcing.as_ref();
-            not_enforcing.or_else(|| own.unsupported.get(id).filter(|_| about_it))
-        };
-        known.or_else(reported)
-    }
+/// Why a node cannot express a policy as its agent has it, as far as that is about the form in
+/// force.
+fn reported<'a>(
+    id: &PolicyId,
+    digest: &Digest,
+    view: &View<'a>,
+    applied: Option<&Digest>,
+) -> Option<&'a Finding> {
+    let own = view.own?;
+    let about_it = applied == Some(digest);
+    let not_enforcing = own.not_enforcing.as_ref();
+    not_enforcing.or_else(|| own.unsupported.get(id).filter(|_| about_it))
 }
 
 /// Whether all nodes ran this very form before: a node that has just joined does not clear that,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crds::types::{EnforcementConfigStatus, PolicyBundleSpec, PolicyStatus};
+use crds::types::{EnforcementConfigStatus, PolicyBundleSpec, PolicyStatus, TrustRootStatus};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use policy::digest::Digest;
@@ -36,6 +36,13 @@ pub enum Write {
         /// Whether only counts and messages differ from what stands there.
         counts_only: bool,
     },
+    /// Say this about a trust root.
+    TrustRootStatus {
+        /// Its name.
+        name: String,
+        /// Its status.
+        status: TrustRootStatus,
+    },
     /// Say this about the configuration.
     ConfigStatus {
         /// Its status.
@@ -59,6 +66,8 @@ pub enum WriteKey {
     Node(String),
     /// The status of the configuration.
     ConfigStatus,
+    /// The status of a trust root.
+    TrustRootStatus(String),
     /// The status of a policy.
     PolicyStatus(PolicyId),
 }
@@ -73,6 +82,7 @@ impl Write {
             }
             Self::SetBundle { node, .. } => WriteKey::Node(node.clone()),
             Self::PolicyStatus { id, .. } => WriteKey::PolicyStatus(id.clone()),
+            Self::TrustRootStatus { name, .. } => WriteKey::TrustRootStatus(name.clone()),
             Self::ConfigStatus { .. } => WriteKey::ConfigStatus,
         }
     }
@@ -83,7 +93,7 @@ impl Write {
         match self {
             Self::CreateBundle { .. } => 0,
             Self::SetBundle { .. } => 1,
-            Self::ConfigStatus { .. } => 2,
+            Self::ConfigStatus { .. } | Self::TrustRootStatus { .. } => 2,
             Self::PolicyStatus {
                 counts_only: false, ..
             } => 3,
@@ -99,6 +109,11 @@ impl Write {
             Self::DeleteBundle { name, uid } => format!("delete {name} {uid}"),
             Self::SetBundle { uid, bundle, .. } => format!("{uid} {bundle}"),
             Self::PolicyStatus { status, .. } => {
+                let mut status = status.clone();
+                timeless(&mut status.conditions);
+                json(&status)
+            }
+            Self::TrustRootStatus { status, .. } => {
                 let mut status = status.clone();
                 timeless(&mut status.conditions);
                 json(&status)

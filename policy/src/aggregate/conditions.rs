@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::compatible::compatible;
 use super::node::Tally;
 use super::{Finding, InForce, Resolution, Spec};
 
@@ -128,7 +129,12 @@ impl Condition {
         }
     }
 
-    fn of(kind: ConditionType, status: Truth, reason: &str, message: impl Into<String>) -> Self {
+    pub(super) fn of(
+        kind: ConditionType,
+        status: Truth,
+        reason: &str,
+        message: impl Into<String>,
+    ) -> Self {
         Self::new(kind, status, Finding::new(reason, message))
     }
 }
@@ -137,7 +143,7 @@ impl Condition {
 const UNLIMITED: &str =
     "the EnforcementConfig's rollout settings are not used yet, all nodes change at once";
 
-pub(super) fn conditions(spec: &Spec, tally: &Tally) -> Vec<Condition> {
+pub(super) fn conditions(spec: &Spec, tally: &Tally<'_>) -> Vec<Condition> {
     let mut all = vec![
         accepted(spec),
         resolved(spec),
@@ -158,7 +164,7 @@ pub(super) fn conditions(spec: &Spec, tally: &Tally) -> Vec<Condition> {
 }
 
 /// What is in force while the spec cannot be used.
-fn meanwhile(spec: &Spec) -> &'static str {
+pub(super) fn meanwhile(spec: &Spec) -> &'static str {
     match spec.in_force {
         InForce::Nothing => "; it was never valid, so it enforces nothing",
         InForce::Kept(_) => "; until then the last valid form stays in force",
@@ -195,55 +201,8 @@ fn resolved(spec: &Spec) -> Condition {
     )
 }
 
-fn compatible(spec: &Spec, tally: &Tally) -> Condition {
-    let kind = ConditionType::Compatible;
-    if let Some(Finding { reason, message }) = &spec.inexpressible {
-        let message = format!("{message}{}", meanwhile(spec));
-        return Condition::of(kind, Truth::False, reason, message);
-    }
-    if let (InForce::Nothing, Some(why)) = (&spec.in_force, blocked(spec)) {
-        let message =
-            "not known before the policy is valid and everything that it refers to is found";
-        return Condition::of(kind, Truth::Unknown, &why.reason, message);
-    }
-    // The finding that most nodes share is the reason; all of them are in the message.
-    let nodes =
-        |runtimes: &std::collections::BTreeMap<String, usize>| -> usize { runtimes.values().sum() };
-    let most = tally
-        .unsupported
-        .iter()
-        .max_by_key(|(finding, runtimes)| (nodes(runtimes), std::cmp::Reverse(*finding)));
-    let Some((Finding { reason, .. }, _)) = most else {
-        let message = "the runtime of every selected node can express the policy";
-        return Condition::of(kind, Truth::True, reason::COMPATIBLE, message);
-    };
-    let parts: Vec<String> = tally
-        .unsupported
-        .iter()
-        .map(|(finding, runtimes)| {
-            let names: Vec<&str> = runtimes
-                .keys()
-                .map(String::as_str)
-                .filter(|name| !name.is_empty())
-                .collect();
-            let count = nodes(runtimes);
-            let on = if names.is_empty() {
-                String::new()
-            } else {
-                format!(" ({})", names.join(", "))
-            };
-            format!("{count} of the selected nodes{on}: {}", finding.message)
-        })
-        .collect();
-    let message = format!(
-        "{}. Narrow nodeSelector to other nodes, or change the policy",
-        parts.join("; ")
-    );
-    Condition::of(kind, Truth::False, reason, message)
-}
-
 /// Why the spec as it is now is not in force.
-fn blocked(spec: &Spec) -> Option<&Finding> {
+pub(super) fn blocked(spec: &Spec) -> Option<&Finding> {
     let unresolved = match &spec.resolution {
         Resolution::Resolved => None,
         Resolution::Failed(finding) | Resolution::Unknown(finding) => Some(finding),
@@ -254,7 +213,7 @@ fn blocked(spec: &Spec) -> Option<&Finding> {
         .or(spec.inexpressible.as_ref())
 }
 
-fn programmed(spec: &Spec, tally: &Tally) -> Condition {
+fn programmed(spec: &Spec, tally: &Tally<'_>) -> Condition {
     let kind = ConditionType::Programmed;
     let counts = &tally.counts;
     let not_current = match spec.in_force {

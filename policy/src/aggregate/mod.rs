@@ -12,12 +12,14 @@
 //! `Reconciling` and `Stalled` are there only while true, which is how kstatus reads them. There is
 //! no clock here: whoever writes the status keeps the transition times.
 
+mod compatible;
 mod conditions;
 mod node;
 
 use crate::digest::Digest;
 use crate::problem::Reason;
 
+pub use self::compatible::severity;
 pub use self::conditions::{Condition, ConditionType, Truth, reason};
 pub use self::node::{Class, Node, Report};
 

@@ -21,6 +21,9 @@ pub struct Node<'a> {
     pub runtime: &'a str,
     /// Why its runtime cannot express the policy, if so.
     pub unsupported: Option<&'a Finding>,
+    /// What to know where its runtime can express the policy: above all which signatures verify
+    /// there.
+    pub warnings: &'a [String],
     /// The digest of this policy in the bundle that the node runs.
     pub applied: Option<&'a Digest>,
     /// What its agent says; nothing before it first reported.
@@ -91,7 +94,7 @@ impl<'a> Node<'a> {
 
 /// What the nodes add up to.
 #[derive(Default)]
-pub(super) struct Tally {
+pub(super) struct Tally<'a> {
     pub(super) counts: Counts,
     /// By node.
     pub(super) failing: BTreeMap<String, Finding>,
@@ -99,16 +102,21 @@ pub(super) struct Tally {
     pub(super) pending: BTreeSet<String>,
     /// What runtimes cannot express, with the runtimes and how many nodes have them.
     pub(super) unsupported: BTreeMap<Finding, BTreeMap<String, usize>>,
+    /// By runtime, what to know about those that can express the policy.
+    pub(super) warnings: BTreeMap<&'a str, &'a [String]>,
 }
 
 pub(super) fn tally<'a>(
     in_force: Option<&Digest>,
     nodes: impl IntoIterator<Item = Node<'a>>,
-) -> Tally {
+) -> Tally<'a> {
     let mut tally = Tally::default();
     for node in nodes.into_iter().filter(|node| node.selected) {
         let counts = &mut tally.counts;
         counts.selected += 1;
+        if node.unsupported.is_none() && !node.warnings.is_empty() {
+            tally.warnings.entry(node.runtime).or_insert(node.warnings);
+        }
         match node.class(in_force) {
             Class::Unsupported(finding) => {
                 counts.unsupported += 1;

@@ -1,5 +1,7 @@
 //! Each reason of each condition has a test that names it.
 
+mod compatible;
+
 use super::*;
 use crate::problem::Reason;
 
@@ -29,6 +31,7 @@ struct Fixture {
     joining: bool,
     runtime: &'static str,
     unsupported: Option<Finding>,
+    warnings: Vec<String>,
     applied: Option<Digest>,
     report: Option<Report>,
 }
@@ -54,6 +57,7 @@ impl Fixture {
             joining: false,
             runtime: "containerd 2.2.1",
             unsupported: None,
+            warnings: Vec::new(),
             applied: Some(digest("now")),
             report: Some(report(applied, enforcing, Truth::True)),
         }
@@ -91,6 +95,7 @@ impl Fixture {
             joining: self.joining,
             runtime: self.runtime,
             unsupported: self.unsupported.as_ref(),
+            warnings: &self.warnings,
             applied: self.applied.as_ref(),
             report: self.report.as_ref(),
         }
@@ -245,56 +250,6 @@ fn not_read_is_unknown_and_never_stalls() {
         condition(&summary, Reconciling),
         Some((Truth::True, reason::NOT_READ))
     );
-}
-
-#[test]
-fn not_compatible_has_the_reason_of_most_nodes_and_the_words_of_all() {
-    for reason in [
-        Reason::NotExpressible,
-        Reason::NamespacedUnsupported,
-        Reason::NotEnforcing,
-        Reason::AuditUnsupported,
-    ] {
-        let nodes = [
-            Fixture::updated("a"),
-            Fixture::unsupported("b", reason),
-            Fixture::unsupported("c", reason),
-            Fixture::unsupported("d", Reason::TooLarge),
-        ];
-        let summary = sum(&valid(), &nodes);
-        check_invariants(&summary);
-        let reason = reason.as_str();
-        for kind in [Compatible, Ready] {
-            assert_eq!(condition(&summary, kind), Some((Truth::False, reason)));
-        }
-        assert_eq!(condition(&summary, Stalled), Some((Truth::True, reason)));
-        let programmed = Some((Truth::True, reason::PROGRAMMED));
-        assert_eq!(condition(&summary, Programmed), programmed);
-        let text = message(&summary, Compatible);
-        assert!(
-            text.contains(&format!(
-                "2 of the selected nodes (containerd 2.2.1): about {reason}"
-            )) && text.contains("1 of the selected nodes (containerd 2.2.1): about TooLarge"),
-            "{text}"
-        );
-        assert_eq!(summary.counts.unsupported, 3);
-    }
-}
-
-#[test]
-fn what_no_node_can_express_is_not_expressible() {
-    let reason = Reason::NotExpressible.as_str();
-    let spec = Spec {
-        inexpressible: Some(finding(reason)),
-        in_force: InForce::Nothing,
-        ..valid()
-    };
-    let summary = sum(&spec, &[]);
-    check_invariants(&summary);
-    for kind in [Compatible, Programmed, Ready] {
-        assert_eq!(condition(&summary, kind), Some((Truth::False, reason)));
-    }
-    assert_eq!(condition(&summary, Stalled), Some((Truth::True, reason)));
 }
 
 #[test]

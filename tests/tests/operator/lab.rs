@@ -6,10 +6,12 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use crds::types::{
     ClusterImageSignaturePolicy, ImageSignaturePolicy, NodeImagePolicy, PolicyBundle, PolicyStatus,
+    TrustRoot, TrustRootStatus,
 };
 use e2e::process::Process;
 use e2e::{ControlPlane, Folder, ports, process};
 use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use policy::model::PolicyId;
@@ -145,6 +147,26 @@ impl Lab {
         Api::all(self.client.clone())
     }
 
+    pub(crate) fn trust_roots(&self) -> Api<TrustRoot> {
+        Api::all(self.client.clone())
+    }
+
+    /// Waits until the trust root's `Ready` is `status reason`, for the spec as it is now.
+    pub(crate) async fn trust_root(&self, name: &str, is: &str) -> Result<TrustRootStatus> {
+        let what = format!("Ready of the trust root {name} to be {is}");
+        let mut last = None;
+        let found = process::wait_for(&what, SOON, async || {
+            let object = self.trust_roots().get(name).await?;
+            let status = object.status.unwrap_or_default();
+            let current = status.observed_generation == object.metadata.generation;
+            let good = current && condition_of(&status.conditions, "Ready") == is;
+            last = Some(status.clone());
+            Ok(good.then_some(status))
+        })
+        .await;
+        found.with_context(|| format!("{last:#?}"))
+    }
+
     /// What a node's agent does: it says that it runs what it shall run.
     pub(crate) async fn agent_applies(&self, node: &str) -> Result<()> {
         let own = self.node_policies().get(node).await?;
@@ -268,6 +290,13 @@ impl Lab {
                 object.resource_version()
             ));
         }
+        for object in self.trust_roots().list(&all).await? {
+            versions.push(format!(
+                "{} {:?}",
+                object.name_any(),
+                object.resource_version()
+            ));
+        }
         for object in self.bundles().list(&all).await? {
             versions.push(format!(
                 "{} {:?}",
@@ -357,7 +386,12 @@ impl Operator {
 
 /// `True Ready`; empty while there is no such condition.
 pub(crate) fn condition(status: &PolicyStatus, kind: &str) -> String {
-    let found = status.conditions.iter().find(|found| found.type_ == kind);
+    condition_of(&status.conditions, kind)
+}
+
+/// The same of any object.
+pub(crate) fn condition_of(conditions: &[Condition], kind: &str) -> String {
+    let found = conditions.iter().find(|found| found.type_ == kind);
     found.map_or_else(String::new, |found| {
         format!("{} {}", found.status, found.reason)
     })

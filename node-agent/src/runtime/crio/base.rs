@@ -1,6 +1,7 @@
 //! What stood on the node before nodeseal: the layer that every file of ours builds on.
 
 use policy::crio::document::{PolicyJson, PolicyJsonError, Rule, Rules, StrictMap};
+use policy::crio::registries_conf::SourceError;
 
 use crate::check::POLICY_LIMIT;
 use crate::root::FileError;
@@ -27,6 +28,13 @@ pub enum BaseError {
         /// What is wrong.
         source: PolicyJsonError,
     },
+    /// registries.conf or a drop-in is not one that CRI-O would take.
+    #[error(
+        "the node's registries.conf is not valid, and CRI-O refuses every pull once it reads it: \
+         {0}. Mend that file; until then everything stays as it is, because it is not known where \
+         signatures have to be looked up"
+    )]
+    Registries(#[from] SourceError),
     /// The copy of the node's own file is gone.
     #[error(
         "the node's own {path} was kept in {copy}, which is lost or damaged, so nothing new can \

@@ -1,10 +1,9 @@
 //! registries.d: which locations the files of others configure, and which ours does.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
+use policy::crio::registries_d::{RegistriesD, Taken};
 use policy::crio::render::{REGISTRIES_D_FILE, registries_d};
-use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_saphyr::DuplicateKeyPolicy;
 
 use crate::root::{FileError, Root, split};
@@ -19,23 +18,12 @@ const MAX_FILES: usize = 1_000;
 /// What is in the folder.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Registries {
-    /// Locations that files of others configure.
-    pub(super) taken: BTreeSet<String>,
+    /// What files of others say.
+    pub(super) taken: Taken,
     /// Locations that our file configures.
     pub(super) ours: BTreeSet<String>,
     /// What the administrator should know.
     pub(super) warnings: Vec<String>,
-}
-
-/// The part of a file that matters here.
-#[derive(Deserialize)]
-#[expect(
-    clippy::zero_sized_map_values,
-    reason = "keys are read, values passed over"
-)]
-struct File {
-    #[serde(default)]
-    docker: Option<BTreeMap<String, IgnoredAny>>,
 }
 
 /// Reads the folder as containers/image does: every file whose name ends in `.yaml`.
@@ -59,12 +47,15 @@ pub(super) fn read(root: &Root) -> Result<Registries, FileError> {
     for name in names {
         let path = format!("{folder}/{name}");
         let found = match root.read_following(&path, FILE_LIMIT) {
-            Ok(Some(content)) => locations(&content.bytes),
-            Ok(None) => Ok(BTreeSet::new()),
+            Ok(Some(content)) => parse(&content.bytes),
+            Ok(None) => Ok(RegistriesD::default()),
             Err(error) => Err(error.to_string()),
         };
         match found {
-            Ok(locations) => registries.taken.extend(locations),
+            Ok(read) => {
+                let twice = registries.taken.add(&format!("/{path}"), read);
+                registries.warnings.extend(twice);
+            }
             Err(why) => registries.warnings.push(format!(
                 "/{path} cannot be used, and with a file there that it cannot use CRI-O refuses \
                  every pull: {why}"
@@ -75,7 +66,9 @@ pub(super) fn read(root: &Root) -> Result<Registries, FileError> {
     if let Some(content) = root.read(REGISTRIES_D_FILE, OUR_LIMIT)? {
         let found = locations(&content.bytes).unwrap_or_default();
         if registries_d(&found).is_some_and(|file| file.bytes == content.bytes) {
+            // What another file has by now goes at once: twice, it makes every pull fail.
             registries.ours = found;
+            registries.ours.retain(|name| !registries.taken.has(name));
         }
     }
     Ok(registries)
@@ -83,6 +76,11 @@ pub(super) fn read(root: &Root) -> Result<Registries, FileError> {
 
 /// The locations of the `docker` transport that a file configures.
 pub(crate) fn locations(bytes: &[u8]) -> Result<BTreeSet<String>, String> {
+    let docker = parse(bytes)?.docker.unwrap_or_default();
+    Ok(docker.into_keys().collect())
+}
+
+fn parse(bytes: &[u8]) -> Result<RegistriesD, String> {
     let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())?;
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
@@ -100,10 +98,9 @@ pub(crate) fn locations(bytes: &[u8]) -> Result<BTreeSet<String>, String> {
         duplicate_keys: DuplicateKeyPolicy::Error,
         with_snippet: false,
     };
-    let file: Option<File> =
+    let file: Option<RegistriesD> =
         serde_saphyr::from_str_with_options(text, options).map_err(|error| error.to_string())?;
-    let docker = file.and_then(|file| file.docker).unwrap_or_default();
-    Ok(docker.into_keys().collect())
+    Ok(file.unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -137,8 +134,16 @@ mod tests {
             ("c.yaml", "docker:\n  c.example:\n"),
         ]);
         let found = read(&root).unwrap();
-        let taken: Vec<&str> = found.taken.iter().map(String::as_str).collect();
-        assert_eq!(taken, ["a.example/x", "c.example"]);
+        for (location, is_taken) in [
+            ("a.example/x", true),
+            ("c.example", true),
+            ("b.example", false),
+        ] {
+            assert_eq!(found.taken.has(location), is_taken, "{location}");
+        }
+        let none = BTreeSet::new();
+        assert!(found.taken.looks("a.example/x/y", &none));
+        assert!(!found.taken.looks("c.example", &none));
         assert_eq!(found.warnings, [""; 0]);
     }
 
@@ -150,7 +155,7 @@ mod tests {
             let (_dir, root) = root(&[("bad.yaml", bad), ("b.yaml", "docker: {b.example: {}}")]);
             let found = read(&root).unwrap();
             assert_eq!(found.warnings.len(), 1, "{bad}: {found:?}");
-            assert!(found.taken.contains("b.example"), "{bad}");
+            assert!(found.taken.has("b.example"), "{bad}");
         }
     }
 
@@ -164,5 +169,46 @@ mod tests {
         assert_eq!(read(&root_of_ours).unwrap().ours, locations);
         let (_dir, other) = root(&[("nodeseal.yaml", "docker: {a.example: {}}\n")]);
         assert_eq!(read(&other).unwrap(), Registries::default());
+    }
+
+    #[test]
+    fn what_another_file_has_by_now_is_no_longer_ours() {
+        let locations: BTreeSet<String> = ["a.example", "b.example"].map(str::to_owned).into();
+        let ours = String::from_utf8(registries_d(&locations).unwrap().bytes).unwrap();
+        let (_dir, root) = root(&[
+            ("nodeseal.yaml", &ours),
+            ("x.yaml", "docker: {a.example: {}}"),
+        ]);
+        assert_eq!(read(&root).unwrap().ours, ["b.example".to_owned()].into());
+    }
+
+    #[test]
+    fn words_for_true_and_false_are_those_of_the_library() {
+        for (word, looks) in [
+            ("true", true),
+            ("True", true),
+            ("yes", true),
+            ("on", true),
+            ("false", false),
+            ("off", false),
+            ("null", false),
+        ] {
+            let text = format!("docker: {{a.example: {{use-sigstore-attachments: {word}}}}}");
+            let (_dir, root) = root(&[("x.yaml", &text)]);
+            let found = read(&root).unwrap();
+            assert_eq!(found.warnings, [""; 0], "{word}");
+            let none = BTreeSet::new();
+            assert_eq!(found.taken.looks("a.example", &none), looks, "{word}");
+        }
+        let (_dir, root) = root(&[("x.yaml", "docker: {a: {use-sigstore-attachments: 7}}")]);
+        assert_eq!(read(&root).unwrap().warnings.len(), 1);
+    }
+
+    #[test]
+    fn a_location_in_two_files_is_told() {
+        let text = "docker: {a.example: {}}";
+        let (_dir, root) = root(&[("x.yaml", text), ("y.yaml", text)]);
+        let warnings = read(&root).unwrap().warnings;
+        assert!(warnings[0].contains("x.yaml and in /etc/containers/registries.d/y.yaml"));
     }
 }

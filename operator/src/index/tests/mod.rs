@@ -2,6 +2,7 @@
 
 mod nodes;
 mod policies;
+mod roots;
 mod scale;
 mod world;
 
@@ -46,6 +47,7 @@ fn nothing_is_written_before_every_kind_was_listed() {
     let events = [
         Event::ClusterPolicy(Change::Reset(policies)),
         Event::Policy(Change::Reset(Vec::new())),
+        Event::TrustRoot(Change::Reset(Vec::new())),
         Event::Config(Change::Reset(Vec::new())),
         Event::Node(Change::Reset(full.nodes.values().cloned().collect())),
         Event::NodePolicy(Change::Reset(Vec::new())),

@@ -4,7 +4,7 @@ use policy::aggregate::Truth;
 use policy::model::PolicyId;
 
 use super::running;
-use super::world::{World, cluster, kinds, namespaced, report, runtime, spec};
+use super::world::{World, cluster, kinds, namespaced, report, runtime, selecting, spec};
 use crate::index::{Change, Event};
 
 fn counts(world: &World, id: &PolicyId) -> (i32, i32, i32, i32, i32) {
@@ -163,4 +163,80 @@ fn a_status_that_came_late_is_not_mistaken_for_the_present() {
         .index
         .apply(Event::ClusterPolicy(Change::Apply(before)));
     assert_eq!(world.ask(), [], "an older version changes nothing");
+}
+
+fn on_runtime(world: &mut World, node: &str, name: &str, version: &str) {
+    let mut node = world.nodes[node].clone();
+    node.runtime = Some(runtime(name, version));
+    world.change_node(node);
+}
+
+#[test]
+fn compatible_says_which_signatures_the_runtimes_of_the_nodes_read() {
+    let (mut world, id) = running();
+    assert!(!world.message(&id, "Compatible").contains("containerd"));
+    on_runtime(&mut world, "b", "cri-o", "1.34.1");
+    assert_eq!(world.settle(), [], "words are gathered");
+    assert_eq!(kinds(&world.later()), ["count p"]);
+    assert_eq!(world.condition(&id, "Compatible"), "True Compatible");
+    let message = world.message(&id, "Compatible");
+    assert!(
+        message.contains("; cri-o 1.34.1: CRI-O reads only signatures that are attached")
+            && message.contains("--new-bundle-format=false")
+            && message.matches("CRI-O reads only").count() == 1,
+        "{message}"
+    );
+    // Two versions that say the same say it once, and a node that is not selected says nothing.
+    on_runtime(&mut world, "a", "cri-o", "1.33.0");
+    world.apply_policy(
+        &id,
+        selecting(spec("registry.example/team"), "pool", "prod"),
+    );
+    world.later();
+    let message = world.message(&id, "Compatible");
+    assert!(
+        message.contains("; cri-o 1.33.0: CRI-O reads only") && !message.contains("1.34.1"),
+        "{message}"
+    );
+    world.apply_policy(&id, spec("registry.example/team"));
+    world.later();
+    let message = world.message(&id, "Compatible");
+    assert!(
+        message.contains("; cri-o 1.33.0, cri-o 1.34.1: CRI-O reads only"),
+        "{message}"
+    );
+    world.restart();
+    assert_eq!(world.later(), []);
+}
+
+#[test]
+fn not_compatible_names_runtime_version_authority_and_field_and_the_worst_reason() {
+    let (mut world, id) = running();
+    on_runtime(&mut world, "b", "cri-o", "1.34.1");
+    let certificates = policy::trust::TrustRoot::from_trusted_root_json(
+        sigstore_trust_root::SIGSTORE_PRODUCTION_TRUSTED_ROOT,
+    );
+    let roots = certificates.unwrap().root.fulcio_roots()[0].to_pem();
+    let mut spec = spec("registry.example/team");
+    spec.policy.mode = crds::types::Mode::Audit;
+    let pki = |name: &str| {
+        serde_json::from_value(serde_json::json!({
+            "name": name,
+            "certificate": { "roots": roots, "subject": { "email": format!("{name}@b.example") } },
+        }))
+        .unwrap()
+    };
+    spec.policy.authorities = vec![pki("corp"), pki("other")];
+    world.apply_policy(&id, spec);
+    world.later();
+    assert_eq!(world.condition(&id, "Compatible"), "False NotExpressible");
+    let message = world.message(&id, "Compatible");
+    let mode = message.find("mode: the files of CRI-O know no audit");
+    let authority = message.find("authority `corp`, certificate");
+    assert!(
+        message.starts_with("1 of the selected nodes (cri-o 1.34.1): ") && authority < mode,
+        "{message}"
+    );
+    assert!(authority.is_some(), "{message}");
+    assert_eq!(world.condition(&id, "Stalled"), "True NotExpressible");
 }

@@ -180,24 +180,6 @@ fn a_namespace_reads_its_own_keys_only() {
 }
 
 #[test]
-fn what_this_version_cannot_express_is_accepted_and_not_compatible() {
-    let (mut world, id) = (World::new(), cluster("p"));
-    world.join("a", &[]);
-    let mut keyless = spec("registry.example/team");
-    keyless.policy.authorities[0] = serde_json::from_value(serde_json::json!({
-        "name": "ci",
-        "keyless": { "identities": [{ "issuer": "https://i.example", "subject": "a@b.example" }] },
-    }))
-    .unwrap();
-    world.apply_policy(&id, keyless);
-    world.later();
-    assert_eq!(world.condition(&id, "Accepted"), "True Valid");
-    assert_eq!(world.condition(&id, "Resolved"), "True Resolved");
-    assert_eq!(world.condition(&id, "Compatible"), "False NotExpressible");
-    assert_eq!(world.condition(&id, "Stalled"), "True NotExpressible");
-}
-
-#[test]
 fn the_configuration_limits_what_namespaces_may_do() {
     let mut world = World::new();
     world.join("a", &[]);

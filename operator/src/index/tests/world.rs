@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 
 use crds::types::{
     Authority, EnforcementConfigSpec, KeyRef, KeySource, LabelValue, NodeSelector, OnUnsupported,
-    PolicySpec,
+    PolicySpec, TrustRootSpec,
 };
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use policy::aggregate::{Finding, Report, Truth};
+use policy::bundle::Bundle;
 use policy::model::PolicyId;
 
 use crate::index::{
     BundleObject, Change, ConfigObject, Event, Fetched, Found, Index, Meta, NodeObject,
-    NodePolicyObject, Options, PolicyObject, Runtime, Source, SpecObject, Write,
+    NodePolicyObject, Options, PolicyObject, Runtime, Source, SpecObject, TrustRootObject, Write,
 };
 
 pub(super) const KEY: &str = "-----BEGIN PUBLIC KEY-----\n\
@@ -95,6 +97,7 @@ pub(super) struct World {
     pub(super) now: Timestamp,
     counter: u64,
     pub(super) policies: BTreeMap<PolicyId, PolicyObject>,
+    pub(super) trust_roots: BTreeMap<String, TrustRootObject>,
     pub(super) config: Option<ConfigObject>,
     pub(super) nodes: BTreeMap<String, NodeObject>,
     pub(super) node_policies: BTreeMap<String, NodePolicyObject>,
@@ -110,6 +113,7 @@ impl World {
             now: Timestamp::from_second(1_800_000_000).unwrap(),
             counter: 0,
             policies: BTreeMap::new(),
+            trust_roots: BTreeMap::new(),
             config: None,
             nodes: BTreeMap::new(),
             node_policies: BTreeMap::new(),
@@ -137,6 +141,7 @@ impl World {
         let events = [
             Event::ClusterPolicy(Change::Reset(of(false))),
             Event::Policy(Change::Reset(of(true))),
+            Event::TrustRoot(Change::Reset(self.trust_roots.values().cloned().collect())),
             Event::Config(Change::Reset(self.config.iter().cloned().collect())),
             Event::Node(Change::Reset(self.nodes.values().cloned().collect())),
             Event::NodePolicy(Change::Reset(
@@ -188,6 +193,35 @@ impl World {
     pub(super) fn delete_policy(&mut self, id: &PolicyId) {
         let object = self.policies.remove(id).unwrap();
         self.index.apply(policy_event(Change::Delete(object)));
+    }
+
+    pub(super) fn apply_root(&mut self, name: &str, spec: TrustRootSpec) {
+        self.apply_root_or(name, Ok(spec));
+    }
+
+    /// The spec, or why it cannot be read.
+    pub(super) fn apply_root_or(&mut self, name: &str, spec: Result<TrustRootSpec, String>) {
+        let before = self.trust_roots.get(name).cloned();
+        let meta = self.meta(before.as_ref().map(|object| &object.meta), true);
+        let object = TrustRootObject {
+            name: name.to_owned(),
+            meta,
+            spec,
+            status: before.map(|object| object.status).unwrap_or_default(),
+        };
+        self.tell_root(object);
+    }
+
+    fn tell_root(&mut self, object: TrustRootObject) -> Event {
+        self.trust_roots.insert(object.name.clone(), object.clone());
+        let event = Event::TrustRoot(Change::Apply(object));
+        self.index.apply(event.clone());
+        event
+    }
+
+    pub(super) fn delete_root(&mut self, name: &str) {
+        let object = self.trust_roots.remove(name).unwrap();
+        self.index.apply(Event::TrustRoot(Change::Delete(object)));
     }
 
     pub(super) fn configure(&mut self, spec: EnforcementConfigSpec) {
@@ -336,6 +370,12 @@ impl World {
                 object.status = status;
                 Some(self.tell_policy(object))
             }
+            Write::TrustRootStatus { name, status } => {
+                let mut object = self.trust_roots[&name].clone();
+                object.meta = self.meta(Some(&object.meta), false);
+                object.status = status;
+                Some(self.tell_root(object))
+            }
             Write::ConfigStatus { status } => {
                 let mut object = self.config.clone().unwrap();
                 object.meta = self.meta(Some(&object.meta), false);
@@ -355,11 +395,20 @@ impl World {
 
     /// The status and reason of a condition, `True Ready`, or nothing.
     pub(super) fn condition(&self, id: &PolicyId, kind: &str) -> String {
-        let conditions = &self.policies[id].status.conditions;
-        let found = conditions.iter().find(|condition| condition.type_ == kind);
-        found.map_or_else(String::new, |found| {
-            format!("{} {}", found.status, found.reason)
-        })
+        words_of(&self.policies[id].status.conditions, kind)
+    }
+
+    /// The same of a trust root.
+    pub(super) fn root_condition(&self, name: &str, kind: &str) -> String {
+        words_of(&self.trust_roots[name].status.conditions, kind)
+    }
+
+    pub(super) fn root_message(&self, name: &str) -> &str {
+        let conditions = &self.trust_roots[name].status.conditions;
+        let found = conditions
+            .iter()
+            .find(|condition| condition.type_ == "Ready");
+        found.map_or("", |found| found.message.as_str())
     }
 
     pub(super) fn message(&self, id: &PolicyId, kind: &str) -> &str {
@@ -370,10 +419,21 @@ impl World {
 
     /// The ids of the policies in a node's bundle.
     pub(super) fn on(&self, node: &str) -> Vec<String> {
-        let bundle = self.node_policies[node].bundle.as_ref().unwrap();
-        let content = self.bundles[bundle].content.as_ref().unwrap();
-        content.policies().map(|p| p.id().to_string()).collect()
+        let policies = self.bundle_of(node).policies();
+        policies.map(|p| p.id().to_string()).collect()
     }
+
+    pub(super) fn bundle_of(&self, node: &str) -> &Bundle {
+        let bundle = self.node_policies[node].bundle.as_ref().unwrap();
+        self.bundles[bundle].content.as_ref().unwrap()
+    }
+}
+
+fn words_of(conditions: &[Condition], kind: &str) -> String {
+    let found = conditions.iter().find(|condition| condition.type_ == kind);
+    found.map_or_else(String::new, |found| {
+        format!("{} {}", found.status, found.reason)
+    })
 }
 
 fn policy_event(change: Change<PolicyObject>) -> Event {
@@ -412,6 +472,7 @@ pub(super) fn kinds(writes: &[Write]) -> Vec<String> {
         Write::PolicyStatus {
             id, counts_only, ..
         } => format!("{} {id}", if *counts_only { "count" } else { "status" }),
+        Write::TrustRootStatus { name, .. } => format!("root {name}"),
         Write::ConfigStatus { .. } => "config".to_owned(),
         Write::DeleteBundle { .. } => "delete".to_owned(),
     };
