@@ -1,7 +1,10 @@
-//! `nodeseal`: policies checked and rendered on the desk, with no cluster.
+//! `nodeseal`: policies checked, rendered and explained on the desk, with no cluster.
 
+mod explain;
+mod input;
 mod output;
 mod render;
+mod runtime;
 mod validate;
 
 use std::process::ExitCode;
@@ -10,7 +13,12 @@ use clap::{Parser, Subcommand};
 
 /// Image-signature policies that every node enforces.
 #[derive(Parser)]
-#[command(name = "nodeseal", version, about, arg_required_else_help = true)]
+#[command(
+    name = "nodeseal",
+    version,
+    arg_required_else_help = true,
+    after_help = "Exit codes: 0 yes, 1 no (invalid, denied), 2 wrong usage, 3 could not tell."
+)]
 struct Cli {
     /// How to print results.
     #[arg(long, global = true, value_enum, default_value_t = output::Format::Text)]
@@ -21,10 +29,9 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Check policies by the rules of the API server and of the operator.
     Validate(validate::Args),
-    /// Write the files that a node would hold.
     Render(render::Args),
+    Explain(explain::Args),
 }
 
 fn main() -> ExitCode {
@@ -32,6 +39,7 @@ fn main() -> ExitCode {
     let answer = match &cli.command {
         Command::Validate(args) => validate::run(args, cli.output),
         Command::Render(args) => render::run(args, cli.output),
+        Command::Explain(args) => explain::run(args, cli.output),
     };
     answer.into()
 }

@@ -1,31 +1,40 @@
 //! `nodeseal render`.
 
+mod node;
+mod report;
 mod write;
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use clap::ValueEnum;
 use clap::error::ErrorKind;
-use crds::{Problem, files, load};
+use crds::{Problem, Severity};
 use policy::bundle::Bundle;
+use policy::capability::{self, table};
 use policy::containerd::{self, ConfigVersion, ContainerdFacts};
-use policy::crio::document::{PolicyJson, Rule, Rules, StrictMap};
-use policy::crio::mirrors::{self, Registry};
 use policy::crio::render::{self as crio, CrioFacts};
 use policy::digest::Digest;
+use policy::explain::packaged_crio;
 use policy::files::{Diagnostic, File, FileSet};
 use policy::flatten::{NodeFacts, flatten};
-use policy::paths;
 use policy::version::Version;
 use serde::Serialize;
 
+use crate::input;
 use crate::output::{self, Answer, Format};
+use crate::runtime::Runtime;
+use node::OwnFiles;
 
 /// Write the files that a node would hold.
+///
+/// They stand below the folder at their paths on the node. What the runtime cannot express is told on
+/// standard error and is no fault; an invalid policy is left out, and the rest is still written.
 #[derive(clap::Args)]
+#[command(
+    after_help = "Exit codes: 0 written; 1 written, without policies that are not valid; 2 wrong usage; 3 something could not be read or written."
+)]
 pub(crate) struct Args {
-    /// Files, folders, or `-` for standard input; YAML streams or JSON.
+    /// Files, folders with all folders in them (.yaml, .yml, .json), or `-` for standard input.
+    /// Any `ConfigMap`, `Secret` and `TrustRoot` that policies refer to belongs in there as well.
     #[arg(short, long = "filename", required = true, value_name = "PATH")]
     filename: Vec<PathBuf>,
     /// The container runtime of the node.
@@ -38,21 +47,13 @@ pub(crate) struct Args {
     /// which accepts everything, where it is left out.
     #[arg(long, value_name = "FILE")]
     base_policy: Option<PathBuf>,
-    /// The node's registries.conf, whose mirrors CRI-O looks signatures up at.
+    /// The node's registries.conf, whose mirrors CRI-O looks signatures up at; again for each of
+    /// its drop-ins, in the order of their names.
     #[arg(long, value_name = "FILE")]
-    registries_conf: Option<PathBuf>,
+    registries_conf: Vec<PathBuf>,
     /// The folder to write below; the files stand there at their paths on the node.
     #[arg(long, value_name = "DIR")]
     out_dir: PathBuf,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Runtime {
-    /// containerd 2.1 or later with the image verifier.
-    Containerd,
-    /// CRI-O 1.25 or later.
-    #[value(name = "cri-o")]
-    CriO,
 }
 
 #[derive(Serialize)]
@@ -60,6 +61,8 @@ struct Report<'a> {
     bundle: Digest,
     files: Vec<Written<'a>>,
     diagnostics: &'a [Diagnostic],
+    warnings: &'a [Diagnostic],
+    notes: &'a [String],
     problems: &'a [Problem],
 }
 
@@ -71,67 +74,57 @@ struct Written<'a> {
     digest: Digest,
 }
 
-/// Runs the command. Invalid policies are left out and reported; the rest is still written.
+/// Runs the command.
 pub(crate) fn run(args: &Args, format: Format) -> Answer {
-    let node = match own_files(args) {
+    let runtime = args.runtime.in_version(args.runtime_version);
+    let node = match node(args, runtime) {
         Ok(node) => node,
         Err((answer, message)) => {
-            output::warn_line(format_args!("error: {message}"));
+            output::error_line(message);
             return answer;
         }
     };
-    let loaded = load::load_read(&files::read(&args.filename));
-    let settings = loaded.settings.clone().unwrap_or_default();
-    let policies = loaded.policies.iter().map(|loaded| loaded.policy.clone());
-    let bundle = Bundle::new(settings, policies);
-    let (files, diagnostics) = match args.runtime {
-        Runtime::Containerd => containerd_files(&bundle, args.runtime_version),
-        Runtime::CriO => crio_files(&bundle, args.runtime_version, node),
+    let loaded = input::load(&args.filename);
+    if input::is_incomplete(&loaded) {
+        output::print_problems(loaded.problems_of(Severity::Error));
+        output::error_line("some policies could not be read, so nothing is written");
+        return Answer::Unknown;
+    }
+    let bundle = input::bundle(&loaded);
+    let (files, diagnostics) = match node {
+        Node::Crio(version, own) => crio_files(&bundle, version, own),
+        Node::Containerd(version) => containerd_files(&bundle, version),
     };
+    let warnings = capability::warnings(bundle.policies(), runtime);
+    let notes: Vec<String> = table::out_of_range(runtime).into_iter().collect();
 
     if let Err(error) = write::files(&args.out_dir, &files) {
         output::print_problems(&loaded.problems);
-        output::warn_line(format_args!("error: {error}"));
+        output::error_line(error);
         return Answer::Unknown;
     }
+    let written = files.iter().map(|(path, file)| written(path, file));
     match format {
-        Format::Json => {
-            let files = files
-                .iter()
-                .map(|(path, file)| written(path, file))
-                .collect();
-            let problems = &loaded.problems;
-            let bundle = bundle.digest();
-            output::print_json(&Report {
-                bundle,
-                files,
-                diagnostics: &diagnostics,
-                problems,
-            });
-        }
+        Format::Json => output::print_json(&Report {
+            bundle: bundle.digest(),
+            files: written.collect(),
+            diagnostics: &diagnostics,
+            warnings: &warnings,
+            notes: &notes,
+            problems: &loaded.problems,
+        }),
         Format::Text => {
             output::print_problems(&loaded.problems);
-            for Diagnostic {
-                policy,
-                namespace,
-                reason,
-                message,
-                ..
-            } in &diagnostics
+            report::notes(&notes);
+            report::diagnostics(&diagnostics);
+            report::warnings(&warnings);
+            for Written {
+                path,
+                mode,
+                bytes,
+                digest,
+            } in written
             {
-                let namespace = namespace
-                    .as_ref()
-                    .map(|ns| format!("{ns}/"))
-                    .unwrap_or_default();
-                output::warn_line(format_args!("{namespace}{policy}: {reason}: {message}"));
-            }
-            for (path, file) in &files {
-                let Written {
-                    mode,
-                    bytes,
-                    digest,
-                    ..
-                } = written(path, file);
                 let shown = args.out_dir.join(path);
                 output::print_line(format_args!(
                     "{mode} {bytes:>8} {digest} {}",
@@ -160,80 +153,43 @@ fn containerd_files(bundle: &Bundle, version: Option<Version>) -> (FileSet, Vec<
     };
     let flat = flatten(bundle, &NodeFacts::default());
     let files = containerd::render(&flat, &bundle.digest(), &facts);
-    (files, containerd::diagnostics(bundle, version))
+    let runtime = capability::Runtime::Containerd(version);
+    (files, capability::diagnostics(bundle.policies(), runtime))
 }
 
 /// As [`containerd_files`]; the locations that other files configure are facts of the node as well.
-fn crio_files(
-    bundle: &Bundle,
-    version: Option<Version>,
-    node: OwnFiles,
-) -> (FileSet, Vec<Diagnostic>) {
+fn crio_files(bundle: &Bundle, version: Version, node: OwnFiles) -> (FileSet, Vec<Diagnostic>) {
     let facts = CrioFacts {
-        version: version.unwrap_or(crio::NEWEST),
-        policy_path: paths::CRIO_POLICY.to_owned(),
-        namespace_dir: paths::CRIO_NAMESPACES.to_owned(),
         base: node.base,
-        taken_locations: BTreeSet::new(),
+        ..packaged_crio(version)
     };
     let rendered =
         crio::render(bundle, &NodeFacts::default(), &facts).with_mirrors(&node.registries, &facts);
     (rendered.files(&facts), rendered.diagnostics)
 }
 
-/// What a CRI-O node has of its own.
-struct OwnFiles {
-    base: PolicyJson,
-    registries: Vec<Registry>,
+/// The node to write for.
+enum Node {
+    Crio(Version, OwnFiles),
+    Containerd(Option<Version>),
 }
 
-/// The node's own files, or what to answer instead.
-fn own_files(args: &Args) -> Result<OwnFiles, (Answer, String)> {
-    let given = args.base_policy.is_some() || args.registries_conf.is_some();
-    if args.runtime != Runtime::CriO && given {
-        usage("--base-policy and --registries-conf go with --runtime cri-o\n");
-    }
-    let base = match &args.base_policy {
-        Some(path) => PolicyJson::parse(&read(path)?).map_err(|error| refused(path, &error))?,
-        None => accept_everything(),
-    };
-    let registries = match &args.registries_conf {
-        Some(path) => {
-            let bytes = read(path)?;
-            let text = String::from_utf8(bytes).map_err(|error| refused(path, &error))?;
-            mirrors::parse(&text).map_err(|error| refused(path, &error))?
+/// The node, or what to answer instead.
+fn node(args: &Args, runtime: capability::Runtime) -> Result<Node, (Answer, String)> {
+    let base = args.base_policy.as_ref();
+    match runtime {
+        capability::Runtime::Crio(version) => {
+            let own = node::own_files(version, base, &args.registries_conf)?;
+            Ok(Node::Crio(version, own))
         }
-        None => Vec::new(),
-    };
-    Ok(OwnFiles { base, registries })
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, (Answer, String)> {
-    std::fs::read(path).map_err(|error| {
-        let message = format!("cannot read {}: {error}", path.display());
-        (Answer::Unknown, message)
-    })
-}
-
-fn refused(path: &Path, error: &dyn std::fmt::Display) -> (Answer, String) {
-    let message = format!(
-        "{}: CRI-O would not accept this file: {error}",
-        path.display()
-    );
-    (Answer::No, message)
-}
-
-/// What CRI-O's packages install.
-fn accept_everything() -> PolicyJson {
-    PolicyJson {
-        default: Rules::one(Rule::InsecureAcceptAnything {}),
-        transports: StrictMap::default(),
+        capability::Runtime::Containerd(version) => {
+            if base.is_some() || !args.registries_conf.is_empty() {
+                let message = "--base-policy and --registries-conf go with --runtime cri-o";
+                output::usage(ErrorKind::ArgumentConflict, message);
+            }
+            Ok(Node::Containerd(version))
+        }
     }
-}
-
-/// Ends the program as the argument parser does.
-fn usage(message: &str) -> ! {
-    clap::Error::raw(ErrorKind::ArgumentConflict, message).exit()
 }
 
 fn written<'a>(path: &'a str, file: &File) -> Written<'a> {

@@ -199,3 +199,48 @@ fn render_says_which_file_it_could_not_write() {
         text(&output.stderr)
     );
 }
+
+#[test]
+fn a_version_of_containerd_that_nobody_knows_works_and_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().to_str().unwrap();
+    let render = |version: &str| {
+        let runtime = ["--runtime", "containerd", "--runtime-version", version];
+        let arguments = ["render", "-f", "-", "--out-dir", out];
+        nodeseal(
+            &[&arguments[..], &runtime].concat(),
+            &policy("registry.example.com/team"),
+        )
+    };
+    for (version, told) in [
+        ("2.0.7", "note: containerd 2.0.7 calls no verifier"),
+        ("3.1", "note: containerd 3.1.0 is newer than "),
+    ] {
+        let output = render(version);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        assert!(
+            text(&output.stderr).contains(told),
+            "{}",
+            text(&output.stderr)
+        );
+    }
+    assert_eq!(text(&render("2.1").stderr), "");
+}
+
+#[test]
+fn every_command_has_a_help_text_that_names_its_exit_codes() {
+    for command in [
+        &["--help"][..],
+        &["validate", "-h"],
+        &["render", "-h"],
+        &["explain", "-h"],
+    ] {
+        let output = nodeseal(command, "");
+        assert_eq!(output.status.code(), Some(0));
+        let help = text(&output.stdout);
+        assert!(help.contains("Exit codes: 0 "), "{help}");
+        assert!(help.contains("Usage: nodeseal"), "{help}");
+    }
+    let whole = nodeseal(&["--help"], "");
+    assert!(text(&whole.stdout).starts_with("Image-signature policies that every node enforces"));
+}

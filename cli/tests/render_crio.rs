@@ -43,7 +43,9 @@ fn the_files_of_a_node_stand_at_their_paths() {
     );
     let output = render(dir.path(), &["--runtime-version", "1.34.1"], &both);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    assert_eq!(text(&output.stderr), "");
+    for line in text(&output.stderr).lines() {
+        assert!(line.starts_with("warning: "), "{line}");
+    }
     assert_eq!(text(&output.stdout).lines().count(), 3);
     let cluster = read(dir.path(), "etc/crio/policy.json");
     let docker = &cluster["transports"]["docker"];
@@ -183,4 +185,138 @@ fn signatures_are_looked_up_on_mirrors_too() {
     fs::write(&conf, "[[registry").unwrap();
     let output = render(dir.path(), &arguments, &policy(SCOPE));
     assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn how_to_sign_for_crio_is_told_once_for_all_policies() {
+    let dir = tempfile::tempdir().unwrap();
+    let two = format!(
+        "{}---\n{}",
+        policy(SCOPE),
+        policy(SCOPE).replace("release-images", "too")
+    );
+    let output = render(dir.path(), &[], &two);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let stderr = text(&output.stderr);
+    assert_eq!(stderr.lines().count(), 2, "{stderr}");
+    assert!(
+        stderr.starts_with("warning: release-images, too: SignatureFormat: "),
+        "{stderr}"
+    );
+    assert!(
+        stderr.contains("sign with --new-bundle-format=false"),
+        "{stderr}"
+    );
+    assert!(
+        stderr.contains("warning: release-images, too: RecursiveSigningNeeded: "),
+        "{stderr}"
+    );
+    let report = json(&render(dir.path(), &["--output", "json"], &two));
+    let warnings = report["warnings"].as_array().unwrap();
+    assert_eq!(warnings.len(), 4, "{report}");
+    assert_eq!(warnings[0]["policy"], "release-images");
+    assert_eq!(warnings[0]["reason"], "SignatureFormat");
+    assert_eq!(report["diagnostics"], json!([]));
+}
+
+#[test]
+fn a_diagnostic_names_authority_and_field() {
+    let dir = tempfile::tempdir().unwrap();
+    let two_keys = support::two_keys(SCOPE);
+    let old = ["--runtime-version", "1.31.0"];
+    let output = render(dir.path(), &old, &two_keys);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let line = "release-images: NotExpressible: authority `release-key`, key: CRI-O 1.31.0";
+    assert!(
+        text(&output.stderr).contains(line),
+        "{}",
+        text(&output.stderr)
+    );
+    let report = json(&render(
+        dir.path(),
+        &[&old[..], &["--output", "json"]].concat(),
+        &two_keys,
+    ));
+    let diagnostic = &report["diagnostics"][0];
+    assert_eq!(diagnostic["authority"], "release-key");
+    assert_eq!(diagnostic["field"], "key");
+    assert_eq!(report["warnings"], json!([]));
+}
+
+#[test]
+fn versions_that_nobody_knows_work_and_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    for (version, told) in [
+        ("1.24.3", "note: CRI-O 1.24.3 is older than 1.25.0"),
+        ("1.99", "note: CRI-O 1.99.0 is newer than "),
+    ] {
+        let output = render(dir.path(), &["--runtime-version", version], &policy(SCOPE));
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        assert!(
+            text(&output.stderr).contains(told),
+            "{}",
+            text(&output.stderr)
+        );
+        let arguments = ["--runtime-version", version, "--output", "json"];
+        let report = json(&render(dir.path(), &arguments, &policy(SCOPE)));
+        assert_eq!(report["notes"].as_array().unwrap().len(), 1);
+    }
+    let output = render(dir.path(), &["--runtime-version", "newest"], &policy(SCOPE));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        text(&output.stderr).contains("write it as 2.2.1"),
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+#[test]
+fn what_is_missing_on_the_command_line_is_named() {
+    for (arguments, missing) in [
+        (&["-f", "-", "--runtime", "cri-o"][..], "--out-dir <DIR>"),
+        (&["-f", "-", "--out-dir", "unused"], "--runtime <RUNTIME>"),
+        (
+            &["--runtime", "cri-o", "--out-dir", "unused"],
+            "--filename <PATH>",
+        ),
+        (
+            &["-f", "-", "--out-dir", "unused", "--runtime", "docker"],
+            "[possible values: cri-o, containerd]",
+        ),
+    ] {
+        let output = nodeseal(&[&["render"], arguments].concat(), "");
+        assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+        assert!(
+            text(&output.stderr).contains(missing),
+            "{}",
+            text(&output.stderr)
+        );
+    }
+    assert!(!Path::new("unused").exists());
+}
+
+#[test]
+fn nothing_is_written_where_some_policies_could_not_be_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = render(dir.path(), &["-f", "no-such.yaml"], &policy(SCOPE));
+    assert_eq!(output.status.code(), Some(3));
+    let stderr = text(&output.stderr);
+    assert!(
+        stderr.contains("no-such.yaml: error: no such file or folder"),
+        "{stderr}"
+    );
+    assert!(stderr.contains("so nothing is written"), "{stderr}");
+    assert!(!dir.path().join("etc").exists());
+}
+
+#[test]
+fn an_endless_base_policy_is_given_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = render(dir.path(), &["--base-policy", "/dev/zero"], &policy(SCOPE));
+    assert_eq!(output.status.code(), Some(3));
+    assert!(
+        text(&output.stderr).contains("/dev/zero has more than"),
+        "{}",
+        text(&output.stderr)
+    );
 }

@@ -41,6 +41,18 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
+    /// `authority NAME, FIELD: MESSAGE`, without what there is none of.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let Self { field, message, .. } = self;
+        match (&self.authority, field.as_str()) {
+            (Some(name), "") => format!("authority `{name}`: {message}"),
+            (Some(name), field) => format!("authority `{name}`, {field}: {message}"),
+            (None, "") => message.clone(),
+            (None, field) => format!("{field}: {message}"),
+        }
+    }
+
     /// About a whole policy.
     #[must_use]
     pub fn of(policy: &PolicyId, reason: Reason, message: String) -> Self {

@@ -32,7 +32,7 @@ enum Task {
     Demo(demo::Options),
     /// Run everything that must pass before a change is taken.
     Test(test::Options),
-    /// Measure, in one run with a peer to compare with.
+    /// Measure, beside a peer where there is one to compare with.
     Bench {
         /// What to measure.
         #[arg(value_enum)]

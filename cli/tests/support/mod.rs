@@ -21,6 +21,19 @@ pub(crate) fn policy(scope: &str) -> String {
     POLICY.replace("SCOPE", scope)
 }
 
+/// A second key for whoever wants one.
+const OTHER_KEY: &str = "          -----BEGIN PUBLIC KEY-----
+          MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEqLPdota9VZsvgcOXMVsV/shnMH/v
+          xX8elaSApq87V3nsCnhKxC1iWtQBDrniuHyY4RCNhvERZvkUrzZ2du3eLg==
+          -----END PUBLIC KEY-----
+";
+
+/// The policy with a second key in its authority: a rotation.
+#[allow(dead_code, reason = "not every test needs it")]
+pub(crate) fn two_keys(scope: &str) -> String {
+    policy(scope) + OTHER_KEY
+}
+
 pub(crate) fn nodeseal(arguments: &[&str], stdin: &str) -> Output {
     use std::io::Write;
 

@@ -58,7 +58,7 @@ pub enum Unavailable {
 pub enum RootUnavailable {
     /// There is no such object.
     NoObject,
-    /// It was never resolved: why, and what to do. It follows `the TrustRoot … is not ready: `.
+    /// It comes to nothing: why, and what to do. It follows `the TrustRoot … is not ready: `.
     NotReady(String),
 }
 
@@ -80,8 +80,8 @@ pub trait Keys {
     /// The text that the reference leads to.
     fn get(&self, reference: &KeyReference) -> Result<String, Unavailable>;
 
-    /// What the `TrustRoot` of that name was last resolved to. One that was valid once keeps what
-    /// it was, so that an edit that breaks it takes nothing out of force.
+    /// What the `TrustRoot` of that name comes to now. One that was valid once and is no more is an
+    /// error as well: whoever asks keeps the last valid form of the policies that use it.
     fn trust_root(&self, name: &str) -> Result<Arc<TrustRoot>, RootUnavailable>;
 
     /// Where the text of a reference stands.

@@ -70,7 +70,8 @@ fn read(text: &str) -> Result<Wire, TrustError> {
     let mut json = serde_json::Deserializer::from_str(text);
     let wire = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
-        let path = if path == "." { String::new() } else { path };
+        // `?` stands for a place that is not known.
+        let path = path.trim_end_matches('?').trim_end_matches('.');
         TrustError::new(path, TrustProblem::Json(error.inner().to_string()))
     })?;
     let end = json.end();

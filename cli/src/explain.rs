@@ -1,0 +1,126 @@
+//! `nodeseal explain`.
+
+mod text;
+
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use crds::{Problem, Severity};
+use policy::capability;
+use policy::explain::{Explanation, explain};
+use policy::flatten::NodeFacts;
+use policy::reference::{Reference, ReferenceError};
+use policy::version::Version;
+use serde::Serialize;
+
+use crate::input;
+use crate::output::{self, Answer, Format};
+use crate::runtime::Runtime;
+
+/// Tell what happens to an image, and why.
+///
+/// Shows which policies cover the image and by which scope, what each of them demands, and what
+/// each container runtime makes of it, with the entry of its files that decides. No signature is
+/// looked at, and nothing is fetched. A nodeSelector is not looked at either: the node is taken to be
+/// one that all policies select.
+#[derive(clap::Args)]
+#[command(
+    override_usage = "nodeseal explain <IMAGE> -f <PATH>... [OPTIONS]",
+    after_help = "Exit codes: 0 explained, whatever the answer; 1 explained, without policies that are not valid; 2 wrong usage; 3 something could not be read, and nothing is explained."
+)]
+pub(crate) struct Args {
+    /// The image as it stands in a pod, such as `registry.example.com/team/app:v1`.
+    #[arg(value_name = "IMAGE", value_parser = image)]
+    image: Reference,
+    /// Files, folders with all folders in them (.yaml, .yml, .json), or `-` for standard input.
+    /// Any `ConfigMap`, `Secret` and `TrustRoot` that policies refer to belongs in there as well.
+    #[arg(short, long = "filename", value_name = "PATH")]
+    filename: Vec<PathBuf>,
+    /// The namespace of the pod; without it no policy of a namespace takes part.
+    #[arg(short, long, value_name = "NS", value_parser = namespace)]
+    namespace: Option<String>,
+    /// Only this container runtime; both where it is left out.
+    #[arg(long, value_enum)]
+    runtime: Option<Runtime>,
+    /// The runtime's version; the newest one where it is left out.
+    #[arg(long, value_name = "VERSION", requires = "runtime")]
+    runtime_version: Option<Version>,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    #[serde(flatten)]
+    explanation: &'a Explanation,
+    problems: &'a [Problem],
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &Args, format: Format) -> Answer {
+    if args.filename.is_empty() {
+        let message = "policies are read from files only in this version, not yet from a cluster: name them with -f, as in `nodeseal explain IMAGE -f policies/`";
+        output::usage(ErrorKind::MissingRequiredArgument, message);
+    }
+    let loaded = input::load(&args.filename);
+    if input::is_incomplete(&loaded) {
+        output::print_problems(loaded.problems_of(Severity::Error));
+        output::error_line("some policies could not be read, so nothing certain can be said");
+        return Answer::Unknown;
+    }
+    let bundle = input::bundle(&loaded);
+    let runtimes: Vec<capability::Runtime> = match args.runtime {
+        Some(runtime) => vec![runtime.in_version(args.runtime_version)],
+        None => [Runtime::CriO, Runtime::Containerd]
+            .map(|it| it.in_version(None))
+            .to_vec(),
+    };
+    let namespace = args.namespace.as_deref();
+    let explanation = explain(
+        &bundle,
+        &NodeFacts::default(),
+        &args.image,
+        namespace,
+        &runtimes,
+    );
+    match format {
+        Format::Json => output::print_json(&Report {
+            explanation: &explanation,
+            problems: &loaded.problems,
+        }),
+        Format::Text => {
+            // Notes are for `validate`.
+            output::print_problems(
+                loaded
+                    .problems
+                    .iter()
+                    .filter(|problem| problem.severity != Severity::Note),
+            );
+            text::print(&explanation);
+        }
+    }
+    if loaded.has_errors() {
+        output::error_line("what is not valid is left out of this answer");
+        Answer::No
+    } else {
+        Answer::Yes
+    }
+}
+
+fn image(text: &str) -> Result<Reference, String> {
+    if text.contains("://") {
+        return Err("an image has no scheme in front: write it as it stands in a pod, such as registry.example.com/team/app:v1".to_owned());
+    }
+    Reference::parse(text).map_err(|error: ReferenceError| {
+        format!("{error}; write it as it stands in a pod, such as registry.example.com/team/app:v1")
+    })
+}
+
+/// A DNS label (RFC 1123), as Kubernetes demands of namespaces.
+fn namespace(text: &str) -> Result<String, &'static str> {
+    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let good = (1..=63).contains(&text.len())
+        && text.bytes().all(inner)
+        && !text.starts_with('-')
+        && !text.ends_with('-');
+    let message = "a namespace has 1 to 63 lower-case letters, digits and inner dashes";
+    good.then(|| text.to_owned()).ok_or(message)
+}
