@@ -251,7 +251,7 @@ impl KeylessSigner {
         &self.root
     }
 
-    /// Who may have signed: 1 to 16, any one of them.
+    /// Who may have signed: 1 to 16, any one of them; sorted, no duplicates.
     #[must_use]
     pub fn identities(&self) -> &[Identity] {
         &self.identities
@@ -259,13 +259,13 @@ impl KeylessSigner {
 }
 
 impl CertificateSigner {
-    /// The trust anchors; never empty.
+    /// The trust anchors; sorted, never empty.
     #[must_use]
     pub fn roots(&self) -> &[Certificate] {
         &self.roots
     }
 
-    /// Certificates that may stand between a root and a signer.
+    /// Certificates that may stand between a root and a signer; sorted.
     #[must_use]
     pub fn intermediates(&self) -> &[Certificate] {
         &self.intermediates
@@ -363,9 +363,13 @@ fn keyless(
         })
         .collect();
     let identities: Option<Vec<Identity>> = parsed.into_iter().collect();
+    // Any one of them: the order says nothing, so it must not change a byte.
+    let mut identities = identities?;
+    identities.sort_by_cached_key(|identity| IdentityDraft::from(identity.clone()));
+    identities.dedup();
     Some(Signer::Keyless(KeylessSigner {
         root: root?,
-        identities: identities?,
+        identities,
     }))
 }
 
@@ -384,7 +388,11 @@ fn certificate(
             })
             .ok()
     };
-    let roots = parse("roots", crate::certificate::roots(roots));
+    let sorted = |mut certificates: Vec<Certificate>| {
+        certificates.sort();
+        certificates
+    };
+    let roots = parse("roots", crate::certificate::roots(roots)).map(sorted);
     let intermediates = if intermediates.is_empty() {
         Some(Vec::new())
     } else {
@@ -392,6 +400,7 @@ fn certificate(
             "intermediates",
             crate::certificate::intermediates(intermediates),
         )
+        .map(sorted)
     };
     let names = [&subject.email, &subject.dns_name];
     let given: Vec<&String> = names.into_iter().flatten().collect();

@@ -217,3 +217,37 @@ fn with_a_threshold_above_one_authorities_must_not_share_a_certificate() {
     }
     assert!(requirement(2, drafts, &TrustRoots::new()).is_err());
 }
+
+#[test]
+fn the_order_of_identities_and_of_certificates_never_changes_a_byte() {
+    let (reference, roots) = named(&public_good());
+    let json = |authority: AuthorityDraft| {
+        let requirement = requirement(1, vec![authority], &roots).unwrap();
+        serde_json::to_string(&requirement).unwrap()
+    };
+    let people = |names: &[&str]| {
+        let mut draft = keyless("a", &reference, ISSUER, "x");
+        if let SignerDraft::Keyless { identities, .. } = &mut draft.signer {
+            let one = identities.remove(0);
+            let named = |name: &&str| IdentityDraft {
+                subject: PatternDraft::Exact((*name).to_owned()),
+                ..one.clone()
+            };
+            identities.extend(names.iter().map(named));
+        }
+        json(draft)
+    };
+    assert_eq!(
+        people(&["a@b.c", "d@e.f"]),
+        people(&["d@e.f", "a@b.c", "d@e.f"])
+    );
+    let company = |order: [usize; 2]| {
+        let mut draft = certified("a", "a@example.com");
+        let whole = public_good();
+        if let SignerDraft::Certificate { roots, .. } = &mut draft.signer {
+            *roots = order.map(|at| whole.fulcio_roots()[at].to_pem()).concat();
+        }
+        json(draft)
+    };
+    assert_eq!(company([0, 1]), company([1, 0]));
+}

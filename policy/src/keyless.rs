@@ -40,7 +40,7 @@ pub const CLAIMS: [(&str, u32); 16] = [
 ];
 
 /// One identity before any check.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct IdentityDraft {
     /// Who vouched for the signer: the address of the identity provider.
@@ -53,7 +53,7 @@ pub struct IdentityDraft {
 }
 
 /// A text to compare with, before any check.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum PatternDraft {
     /// This very text.

@@ -4,16 +4,18 @@
 //! Whatever the reader does not know it refuses, and with it every pull: an ignored field could
 //! have been the one that denies.
 
+mod read;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::authority::TrustRoots;
+pub use self::read::PolicyTable;
 use crate::bundle::DefaultAction;
 use crate::digest::Digest;
 use crate::flatten::{Entry, Flat, FlatError};
-use crate::model::{PolicyId, Requirement, RequirementDraft};
+use crate::model::{PolicyId, RequirementDraft};
 use crate::problem::Problems;
 use crate::scope::Scope;
 use crate::trust::TrustRoot;
@@ -113,8 +115,14 @@ impl Access {
     fn relative(&self) -> Option<&str> {
         let provider = self.credential_provider.iter();
         let provider = provider.flat_map(|provider| [&provider.config, &provider.bin_dir]);
-        let mut paths = self.config_paths.iter().chain(&self.docker_configs).chain(provider);
-        paths.find(|path| !path.starts_with('/')).map(String::as_str)
+        let mut paths = self
+            .config_paths
+            .iter()
+            .chain(&self.docker_configs)
+            .chain(provider);
+        paths
+            .find(|path| !path.starts_with('/'))
+            .map(String::as_str)
     }
 }
 
@@ -131,16 +139,16 @@ pub struct VerifierPolicy {
     pub flat: Flat,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Wire {
     version: u32,
     bundle: Digest,
     limits: Limits,
-    #[serde(default, skip_serializing_if = "Access::is_default")]
+    #[serde(skip_serializing_if = "Access::is_default")]
     access: Access,
     default_action: DefaultAction,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     trust_roots: Vec<Arc<TrustRoot>>,
     policies: BTreeMap<PolicyId, RequirementDraft>,
     scopes: BTreeMap<Scope, Entry>,
@@ -190,51 +198,9 @@ impl VerifierPolicy {
         })
     }
 
-    /// Reads and checks a file.
+    /// Reads and checks a file, every policy and trust root in it.
     pub fn from_json(bytes: &[u8]) -> Result<Self, VerifierPolicyError> {
-        #[derive(Deserialize)]
-        struct Versioned {
-            version: u64,
-        }
-        let Versioned { version } = serde_json::from_slice(bytes)?;
-        if version != u64::from(VERSION) {
-            return Err(VerifierPolicyError::Version(version));
-        }
-        let wire: Wire = serde_json::from_slice(bytes)?;
-        let Limits {
-            timeout_ms,
-            max_object_bytes,
-            max_total_bytes,
-            max_signatures,
-        } = wire.limits;
-        if !(1..=3_600_000).contains(&timeout_ms)
-            || max_object_bytes == 0
-            || max_total_bytes == 0
-            || max_signatures == 0
-        {
-            return Err(VerifierPolicyError::Limits);
-        }
-        if let Some(path) = wire.access.relative() {
-            return Err(VerifierPolicyError::Access(path.to_owned()));
-        }
-        let roots: TrustRoots = wire
-            .trust_roots
-            .into_iter()
-            .map(|r| (r.digest(), r))
-            .collect();
-        let mut requirements = BTreeMap::new();
-        for (id, draft) in wire.policies {
-            let requirement = Requirement::new(draft, &roots)
-                .map_err(|problems| VerifierPolicyError::Policy(id.clone(), problems))?;
-            requirements.insert(id, requirement);
-        }
-        let flat = Flat::from_parts(wire.default_action, wire.scopes, requirements)?;
-        Ok(Self {
-            bundle: wire.bundle,
-            limits: wire.limits,
-            access: wire.access,
-            flat,
-        })
+        PolicyTable::from_json(bytes)?.all()
     }
 }
 
@@ -345,9 +311,18 @@ mod tests {
         let usual = String::from_utf8(sample().to_json()).unwrap();
         assert!(!usual.contains("access"), "{usual}");
         for (access, part) in [
-            (serde_json::json!({"configPaths": ["a"], "dockerConfigs": []}), "not absolute"),
-            (serde_json::json!({"configPaths": [], "dockerConfigs": ["~/x"]}), "not absolute"),
-            (serde_json::json!({"configPaths": [], "dockerConfigs": [], "x": 0}), "unknown field"),
+            (
+                serde_json::json!({"configPaths": ["a"], "dockerConfigs": []}),
+                "not absolute",
+            ),
+            (
+                serde_json::json!({"configPaths": [], "dockerConfigs": ["~/x"]}),
+                "not absolute",
+            ),
+            (
+                serde_json::json!({"configPaths": [], "dockerConfigs": [], "x": 0}),
+                "unknown field",
+            ),
             (serde_json::json!({"configPaths": []}), "missing field"),
         ] {
             let error = changed(|v| v["access"] = access).unwrap_err();

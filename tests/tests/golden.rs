@@ -1,83 +1,73 @@
 //! Cases as folders: policies and a node in, its files and what they leave out.
 //!
-//! `tests/golden/<what happens>/` holds `policies.yaml`, `node.yaml`, the node's own `base.json`
-//! (its policy.json) and `registries.conf` where it has them, and under `expected/` the files at their paths and `report.json`.
-//! `NODESEAL_GOLDEN=write` rewrites what is expected. Either way every policy.json for CRI-O is
-//! given to the library that CRI-O reads it with first, so none is kept that it refuses.
+//! ```text
+//! tests/golden/<what happens>/
+//!   policies.yaml, or policies/*      what is in force
+//!   before/policies.yaml              what was until now, if anything
+//!   node.yaml                         the node, and where it has them its own files:
+//!   base.json, registries.conf, registries.conf.d/*, registries.d/*
+//!   asks.yaml                         which images may run, judged by the real library
+//!   expected/                         the files at their paths, report.json, steps.txt
+//! ```
+//!
+//! `${KEY_A}` stands for a public key, see `keys`. `NODESEAL_GOLDEN=write` rewrites what is
+//! expected. Before that every file has been read by whoever reads it on a node, and every image
+//! was given its verdict, so nothing is kept that they refuse.
 
 #![allow(clippy::expect_used, reason = "it is how a test fails")]
+
+#[path = "golden/case.rs"]
+mod case;
+#[path = "golden/consumers.rs"]
+mod consumers;
+#[path = "golden/keys.rs"]
+mod keys;
+#[path = "golden/orders.rs"]
+mod orders;
+#[path = "golden/outcome.rs"]
+mod outcome;
+#[path = "golden/steps.rs"]
+mod steps;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail, ensure};
-use crds::load::{Source, load};
-use e2e::{Folder, Judge};
-use policy::aggregate::{self, Condition, Finding, InForce, Resolution, Truth, aggregate};
-use policy::bundle::Bundle;
-use policy::containerd::{self, ContainerdFacts};
-use policy::crio::document::PolicyJson;
-use policy::crio::mirrors;
-use policy::crio::render::{self as crio, CrioFacts};
-use policy::files::{Diagnostic, FileSet};
-use policy::flatten::{NodeFacts, flatten};
-use policy::model::Policy;
+use anyhow::{Context as _, Result, ensure};
+use policy::files::FileSet;
 use policy::paths;
-use policy::scope::Scope;
-use policy::version::Version;
-use serde::{Deserialize, Serialize};
 
-const POLICIES: &str = "policies.yaml";
-const REPORT: &str = "report.json";
+use crate::case::{Case, Wanted};
+use crate::consumers::Consumers;
+use crate::keys::{Pems, Signers, fixed};
+use crate::outcome::{Expected, Outcome, outcome};
+use crate::steps::Way;
 
-/// `node.yaml`.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Node {
-    runtime: Runtime,
-    version: String,
-    /// Scopes that the node itself needs, such as that of its sandbox image.
-    #[serde(default)]
-    exempt: Vec<String>,
-    /// What other files in registries.d configure.
-    #[serde(default)]
-    taken_locations: BTreeSet<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Runtime {
-    CriO,
-    Containerd,
-}
-
-/// `report.json`.
-#[derive(Serialize)]
-struct Report {
-    diagnostics: Vec<Diagnostic>,
-    problems: Vec<String>,
-    /// For each valid policy what its conditions say once this node, the only one, runs it.
-    conditions: BTreeMap<String, Vec<String>>,
-}
-
-/// The files below `expected`, the report among them.
-type Expected = BTreeMap<String, String>;
+const KEYS: &str = "keys";
+const STEPS: &str = "steps.txt";
 
 #[test]
 fn every_node_gets_the_files_that_its_policies_mean() -> Result<()> {
-    let mut judge = Judge::start()?;
+    let mut consumers = Consumers::start()?;
+    let pems = fixed(&golden().join(KEYS))?;
     let mut wrong = Vec::new();
     let mut outcomes: BTreeMap<Expected, PathBuf> = BTreeMap::new();
-    let cases = cases()?;
+    let cases = cases(&pems)?;
     // All before any is written.
     for case in &cases {
-        let found = outcome(case).with_context(|| case.display().to_string())?;
-        accepted(&mut judge, &found).with_context(|| case.display().to_string())?;
-        if let Some(twin) = outcomes.insert(found, case.clone()) {
-            bail!("{} has the outcome of {}", case.display(), twin.display());
+        let in_case = || case.folder.display().to_string();
+        let after = outcome(case, &case.policies).with_context(in_case)?;
+        consumers.accept(case, &after.files).with_context(in_case)?;
+        let found = expected(case, &after).with_context(in_case)?;
+        if let Some(twin) = outcomes.insert(found, case.folder.clone()) {
+            wrong.push(format!(
+                "{} has the outcome of {}",
+                in_case(),
+                twin.display()
+            ));
         }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let write_it = std::env::var("NODESEAL_GOLDEN").is_ok_and(|value| value == "write");
     for (found, case) in &outcomes {
         let expected = case.join("expected");
@@ -104,160 +94,164 @@ fn every_node_gets_the_files_that_its_policies_mean() -> Result<()> {
         "{}\nNODESEAL_GOLDEN=write accepts what was found",
         wrong.join("\n\n")
     );
-    assert!(cases.len() >= 15, "{} cases", cases.len());
+    println!("{} cases", cases.len());
+    assert!(cases.len() >= 60, "{} cases", cases.len());
     Ok(())
 }
 
-fn cases() -> Result<Vec<PathBuf>> {
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
-    let entries = fs::read_dir(&golden).with_context(|| golden.display().to_string())?;
-    let mut cases = Vec::new();
-    for entry in entries {
-        cases.push(entry?.path());
-    }
-    cases.sort();
-    Ok(cases)
-}
-
-/// What rendering makes of a case.
-fn outcome(case: &Path) -> Result<Expected> {
-    let text = |name: &str| {
-        fs::read_to_string(case.join(name)).with_context(|| format!("{name} cannot be read"))
-    };
-    let node: Node = serde_saphyr::from_str(&text("node.yaml")?)?;
-    let loaded = load(&[Source {
-        name: POLICIES.to_owned(),
-        text: text(POLICIES)?,
-    }]);
-    let policies = loaded.policies.iter().map(|loaded| loaded.policy.clone());
-    let bundle = Bundle::new(loaded.settings.clone().unwrap_or_default(), policies);
-    let exempt: Result<_, _> = node
-        .exempt
-        .iter()
-        .map(|scope| Scope::parse(scope))
-        .collect();
-    let facts = NodeFacts { exempt: exempt? };
-    let version: Version = node.version.parse()?;
-    let (files, diagnostics) = match node.runtime {
-        Runtime::Containerd => {
-            let flat = flatten(&bundle, &facts);
-            let files = containerd::render(&flat, &bundle.digest(), &ContainerdFacts::default());
-            (files, containerd::diagnostics(&bundle, Some(version)))
-        }
-        Runtime::CriO => {
-            let base = match fs::read(case.join("base.json")) {
-                Ok(bytes) => bytes,
-                Err(_) => br#"{"default":[{"type":"insecureAcceptAnything"}]}"#.to_vec(),
+/// With keys that can sign in the place of those that are expected.
+#[test]
+fn images_run_or_do_not_as_the_cases_say() -> Result<()> {
+    let mut consumers = Consumers::start()?;
+    let signers = Signers::generate(&fixed(&golden().join(KEYS))?)?;
+    let pems = signers.pems()?;
+    let mut wrong = Vec::new();
+    let (mut asked, mut on_the_way) = (0, 0);
+    for case in cases(&pems)? {
+        let in_case = || case.folder.display().to_string();
+        let after = outcome(&case, &case.policies).with_context(in_case)?;
+        let way = match &case.before {
+            Some(before) => Some(Way::new(&outcome(&case, before)?, &after)?),
+            None => None,
+        };
+        for ask in &case.asks {
+            let mut verdict = |files: &FileSet| {
+                let said = consumers.ask(&case, files, ask, &signers);
+                said.with_context(|| format!("{}: {}", case.folder.display(), ask.image))
             };
-            let crio_facts = CrioFacts {
-                version,
-                policy_path: paths::CRIO_POLICY.to_owned(),
-                namespace_dir: paths::CRIO_NAMESPACES.to_owned(),
-                base: PolicyJson::parse(&base)?,
-                taken_locations: node.taken_locations,
+            asked += 1;
+            let (new, why) = verdict(&after.files)?;
+            let what = format!("{}: {} {:?}", in_case(), ask.image, ask.signed_by);
+            if new != ask.verdict {
+                wrong.push(format!("{what}: {new:?} {why}"));
+            }
+            // What neither the old nor the new files allow is allowed at no time.
+            let Some((old, steps)) = way.as_ref().and_then(|way| way.states.split_first()) else {
+                continue;
             };
-            let conf = fs::read_to_string(case.join("registries.conf")).unwrap_or_default();
-            let registries = mirrors::parse(&conf)?;
-            let rendered =
-                crio::render(&bundle, &facts, &crio_facts).with_mirrors(&registries, &crio_facts);
-            (rendered.files(&crio_facts), rendered.diagnostics)
+            let either = new == Wanted::Allowed || verdict(old)?.0 == Wanted::Allowed;
+            for (index, files) in steps.iter().enumerate() {
+                on_the_way += 1;
+                if verdict(files)?.0 == Wanted::Allowed && !either {
+                    wrong.push(format!("{what}: allowed after step {}", index + 1));
+                }
+            }
         }
-    };
-    let problems = loaded.problems.iter().map(ToString::to_string).collect();
-    let runtime = match node.runtime {
-        Runtime::Containerd => "containerd",
-        Runtime::CriO => "cri-o",
-    };
-    let runtime = format!("{runtime} {version}");
-    let conditions = bundle
-        .policies()
-        .map(|policy| {
-            let conditions = conditions(policy, &runtime, &diagnostics);
-            (policy.id().to_string(), conditions)
-        })
-        .collect();
-    let report = Report {
-        diagnostics,
-        problems,
-        conditions,
-    };
-    with_report(&files, &report)
-}
-
-/// The conditions of a policy when the only node runs it, as `type=status reason: message`.
-fn conditions(policy: &Policy, runtime: &str, diagnostics: &[Diagnostic]) -> Vec<String> {
-    let digest = policy.digest();
-    let unsupported = diagnostics
-        .iter()
-        .find(|diagnostic| {
-            diagnostic.policy == policy.id().name()
-                && diagnostic.namespace.as_deref() == policy.id().namespace()
-        })
-        .map(|diagnostic| Finding::new(diagnostic.reason.as_str(), diagnostic.message.clone()));
-    let report = aggregate::Report {
-        applied: Truth::True,
-        applied_finding: Finding::new("Applied", ""),
-        enforcing: Truth::Unknown,
-        enforcing_finding: Finding::new("NotProbed", ""),
-        ready: Truth::True,
-    };
-    let spec = aggregate::Spec {
-        invalid: None,
-        resolution: Resolution::Resolved,
-        inexpressible: None,
-        in_force: InForce::Current(digest.clone()),
-        halted: None,
-        stalled: None,
-    };
-    let node = aggregate::Node {
-        name: "node",
-        selected: true,
-        reachable: true,
-        joining: false,
-        runtime,
-        unsupported: unsupported.as_ref(),
-        applied: Some(&digest),
-        report: Some(&report),
-    };
-    let line = |condition: &Condition| {
-        let Finding { reason, message } = &condition.finding;
-        let (kind, status) = (condition.kind.as_str(), condition.status.as_str());
-        format!("{kind}={status} {reason}: {message}")
-    };
-    let summary = aggregate(&spec, [node]);
-    summary.conditions.iter().map(line).collect()
-}
-
-fn with_report(files: &FileSet, report: &Report) -> Result<Expected> {
-    let mut expected = Expected::new();
-    for (path, file) in files {
-        ensure!(file.mode == 0o644, "{path} has mode {:o}", file.mode);
-        expected.insert(path.clone(), String::from_utf8(file.bytes.clone())?);
     }
-    let mut report = serde_json::to_string_pretty(report)?;
-    report.push('\n');
-    expected.insert(REPORT.to_owned(), report);
+    println!("{asked} images asked for, {on_the_way} of them on the way");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn no_order_of_the_input_changes_a_byte() -> Result<()> {
+    let pems = fixed(&golden().join(KEYS))?;
+    let mut wrong = Vec::new();
+    let mut orders = 0;
+    for case in cases(&pems)? {
+        let wanted = unplaced(outcome(&case, &case.policies)?);
+        let mut all = orders::of_documents(&case.policies);
+        all.push(orders::of_sets(&case.policies)?);
+        orders += all.len();
+        for other in all {
+            let found = unplaced(outcome(&case, &other)?);
+            if found.files != wanted.files || found.report != wanted.report {
+                wrong.push(format!(
+                    "{}\n{:#?}\n{:#?}\n{}",
+                    case.folder.display(),
+                    wanted.report,
+                    found.report,
+                    other[0].text
+                ));
+            }
+        }
+    }
+    println!("{orders} orders");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+/// Otherwise the first test would prove nothing.
+#[test]
+fn files_that_nobody_takes_are_found_out() -> Result<()> {
+    let mut consumers = Consumers::start()?;
+    let pems = fixed(&golden().join(KEYS))?;
+    let mut refused = |name: &str, path: &str, change: &dyn Fn(&str) -> String| {
+        let case = Case::read(golden().join(name), &pems)?;
+        let mut files = outcome(&case, &case.policies)?.files;
+        consumers.accept(&case, &files)?;
+        let file = files.get_mut(path).context("the case has that file")?;
+        let text = change(std::str::from_utf8(&file.bytes)?);
+        file.bytes = text.into_bytes();
+        let taken = consumers.accept(&case, &files);
+        ensure!(taken.is_err(), "{name}: {path} is taken");
+        Ok(())
+    };
+    let twice = |text: &str| format!("{text}  \"off.example.com\": {{}}\n");
+    let crio = "one-key-becomes-one-rule";
+    let containerd = "a-containerd-node-gets-one-table";
+    refused(crio, paths::CRIO_POLICY, &|text| {
+        text.replace("default", "Default")
+    })?;
+    refused(containerd, paths::VERIFIER_POLICY, &|text| {
+        text.replacen('{', "{\"more\": 1,", 1)
+    })?;
+    refused(containerd, paths::CONTAINERD_DROP_IN, &|text| {
+        text.replace("bin_dir", "bin_folder")
+    })?;
+    refused(containerd, paths::CONTAINERD_DROP_IN, &|text| {
+        text.replace("version = 3", "version = 9")
+    })?;
+    refused(
+        "signatures-that-others-switch-off-are-reported",
+        policy::crio::render::REGISTRIES_D_FILE,
+        &twice,
+    )
+}
+
+/// What lies below `expected`.
+fn expected(case: &Case, after: &Outcome) -> Result<Expected> {
+    let mut expected = after.expected()?;
+    if let Some(before) = &case.before {
+        let way = Way::new(&outcome(case, before)?, after)?;
+        let last = way.states.last();
+        ensure!(last == Some(&after.files), "the steps lead elsewhere");
+        expected.insert(STEPS.to_owned(), way.text()?);
+    }
     Ok(expected)
 }
 
-/// That CRI-O's library reads every policy file, and that what is YAML parses.
-fn accepted(judge: &mut Judge, files: &Expected) -> Result<()> {
-    let folder = Folder::new("golden")?;
-    for (path, text) in files {
-        if path.starts_with("etc/crio/") {
-            PolicyJson::parse(text.as_bytes()).with_context(|| path.clone())?;
-            let file = folder.join("policy.json");
-            fs::write(&file, text)?;
-            if let Err(why) = judge.parse(&file)? {
-                bail!("CRI-O would refuse {path}: {why}");
-            }
-        }
-        if path.starts_with("etc/containers/registries.d/") {
-            let _: serde_json::Value =
-                serde_saphyr::from_str(text).with_context(|| path.clone())?;
+/// Without the places of problems, which follow the order of the input: `file:line:column: ` and
+/// every other number.
+fn unplaced(mut outcome: Outcome) -> Outcome {
+    for problem in &mut outcome.report.problems {
+        let said = problem.split_once(": ").map_or("", |(_, said)| said);
+        *problem = said.chars().filter(|c| !c.is_ascii_digit()).collect();
+    }
+    outcome.report.problems.sort();
+    outcome
+}
+
+fn golden() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden")
+}
+
+fn cases(pems: &Pems) -> Result<Vec<Case>> {
+    let golden = golden();
+    let entries = fs::read_dir(&golden).with_context(|| golden.display().to_string())?;
+    let mut folders = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        if path.file_name().is_some_and(|name| name != KEYS) {
+            folders.push(path);
         }
     }
-    Ok(())
+    folders.sort();
+    let read = |folder: PathBuf| {
+        let shown = folder.display().to_string();
+        Case::read(folder, pems).context(shown)
+    };
+    folders.into_iter().map(read).collect()
 }
 
 /// All files below a folder by their path; none where it is missing.
