@@ -1,6 +1,7 @@
 //! Who may sign: an authority of a policy.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -8,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::certificate::Certificate;
 use crate::digest::Digest;
 use crate::key::PublicKey;
-use crate::keyless::{Identity, IdentityDraft, MAX_IDENTITIES};
+use crate::keyless::{Identity, IdentityDraft, MAX_IDENTITIES, NOT_PLAIN};
 use crate::problem::{Reason, Report};
+use crate::text::is_plain;
 use crate::trust::TrustRoot;
 
 /// The most bytes of an authority's name.
@@ -196,16 +198,6 @@ impl Authority {
     #[must_use]
     pub fn signer(&self) -> &Signer {
         &self.signer
-    }
-
-    /// The keys whose signature suffices by itself, without certificate or log entry; none where
-    /// more is demanded.
-    #[must_use]
-    pub fn keys(&self) -> &[PublicKey] {
-        match &self.signer {
-            Signer::Key(KeySigner { keys, log: None }) => keys,
-            _ => &[],
-        }
     }
 
     /// The trust root that it needs, if any.
@@ -402,19 +394,37 @@ fn certificate(
         )
         .map(sorted)
     };
-    let names = [&subject.email, &subject.dns_name];
-    let given: Vec<&String> = names.into_iter().flatten().collect();
-    let usable = !given.is_empty() && given.iter().all(|text| !text.is_empty());
-    if !usable {
-        let message = "at least one of email and dnsName is expected, and neither may be empty: any certificate of the roots could sign otherwise";
-        report.add(format!("{field}.subject"), Reason::Invalid, message);
-    }
+    let subject = check_subject(report, &format!("{field}.subject"), subject);
     Some(Signer::Certificate(CertificateSigner {
         roots: roots?,
         intermediates: intermediates?,
-        subject: usable.then(|| subject.clone())?,
+        subject: subject?,
         log: log.ok()?,
     }))
+}
+
+fn check_subject(
+    report: &mut Report,
+    field: &str,
+    subject: &CertificateSubject,
+) -> Option<CertificateSubject> {
+    let before = report.0.len();
+    let CertificateSubject { email, dns_name } = subject;
+    let given: Vec<&String> = [email, dns_name].into_iter().flatten().collect();
+    if given.is_empty() || given.iter().any(|text| text.is_empty()) {
+        let message = "at least one of email and dnsName is expected, and neither may be empty: any certificate of the roots could sign otherwise";
+        report.add(field, Reason::Invalid, message);
+    }
+    if given.iter().any(|text| !is_plain(text)) {
+        report.add(field, Reason::Invalid, NOT_PLAIN);
+    }
+    if let Some(name) = dns_name
+        && (name.contains('*') || name.parse::<IpAddr>().is_ok())
+    {
+        let message = "it is a wildcard or an IP address: write the one host name that certificates must have";
+        report.add(format!("{field}.dnsName"), Reason::Invalid, message);
+    }
+    (report.0.len() == before).then(|| subject.clone())
 }
 
 /// What is wrong stands in the report.

@@ -161,6 +161,19 @@ fn a_certificate_needs_a_subject_and_real_certificates() {
     assert_eq!(empty, one(field, Reason::Invalid));
     let blank = change(|_, _, subject| subject.dns_name = Some(String::new()));
     assert_eq!(blank, one(field, Reason::Invalid));
+    let hidden = change(|_, _, subject| subject.email = Some("a\u{202e}@b.example".to_owned()));
+    assert_eq!(hidden, one(field, Reason::Invalid));
+    for name in ["*.corp.example", "192.0.2.1", "::1"] {
+        let mut draft = certified("pki", "a@example.com");
+        if let SignerDraft::Certificate { subject, .. } = &mut draft.signer {
+            subject.dns_name = Some(name.to_owned());
+        }
+        let field = "authorities[0].certificate.subject.dnsName";
+        assert_eq!(
+            problems(draft, &TrustRoots::new()),
+            one(field, Reason::Invalid)
+        );
+    }
     let garbage = change(|roots, _, _| *roots = KEYS[0].to_owned());
     let field = "authorities[0].certificate.roots";
     assert_eq!(garbage, one(field, Reason::InvalidCertificate));

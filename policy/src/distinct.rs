@@ -62,6 +62,6 @@ fn shared(authority: &Authority, other: &Authority) -> Option<(String, String)> 
 /// Names are compared, not roots: a company's two certificate authorities name the same people.
 fn same_names(own: &CertificateSigner, other: &CertificateSigner) -> bool {
     let CertificateSubject { email, dns_name } = own.subject();
-    let differ = |one: &Option<String>, two: &Option<String>| matches!((one, two), (Some(one), Some(two)) if one != two);
+    let differ = |one: &Option<String>, two: &Option<String>| matches!((one, two), (Some(one), Some(two)) if !one.eq_ignore_ascii_case(two));
     !differ(email, &other.subject().email) && !differ(dns_name, &other.subject().dns_name)
 }

@@ -5,8 +5,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::pattern::Pattern;
+use crate::pattern::{ISSUERS, Pattern, SUBJECTS};
 use crate::problem::{Reason, Report};
+use crate::text::is_plain;
 
 /// The most identities of one authority.
 pub const MAX_IDENTITIES: usize = 16;
@@ -16,6 +17,9 @@ pub const MAX_CLAIMS: usize = 32;
 pub const MAX_ISSUER: usize = 512;
 /// The most bytes of a subject, of the expression for it, or of a claim's value.
 pub const MAX_TEXT: usize = 1024;
+
+pub(crate) const NOT_PLAIN: &str =
+    "it has control characters or invisible ones, which no certificate carries: type it anew";
 
 /// The claims that a policy can compare, by the names that Fulcio's documentation gives them
 /// (docs/oid-info.md there), each with the last part of its object identifier below
@@ -119,21 +123,29 @@ impl Identity {
                 .all(|(name, value)| signer.claims.get(name) == Some(value))
     }
 
-    /// Whether no certificate can carry both identities. Where that cannot be told, it is not so:
-    /// of two regular expressions nobody knows.
+    /// Whether nobody is both: another provider, or another subject, letter case aside. Claims say
+    /// what somebody did and not who it was. Where it cannot be told, it is not so: of two regular
+    /// expressions nobody knows.
     #[must_use]
     pub fn excludes(&self, other: &Self) -> bool {
-        let other_value = |(name, value): (&String, &String)| {
-            other.claims.get(name).is_some_and(|other| other != value)
-        };
-        self.issuer.excludes(&other.issuer)
-            || self.subject.excludes(&other.subject)
-            || self.claims.iter().any(other_value)
+        self.issuer.excludes(&other.issuer) || self.subject.excludes(&other.subject)
     }
 
     pub(crate) fn parse(report: &mut Report, field: &str, draft: &IdentityDraft) -> Option<Self> {
-        let issuer = pattern(report, field, "issuer", &draft.issuer, MAX_ISSUER);
-        let subject = pattern(report, field, "subject", &draft.subject, MAX_TEXT);
+        let issuer = pattern(
+            report,
+            field,
+            "issuer",
+            &draft.issuer,
+            (MAX_ISSUER, &ISSUERS),
+        );
+        let subject = pattern(
+            report,
+            field,
+            "subject",
+            &draft.subject,
+            (MAX_TEXT, &SUBJECTS),
+        );
         let before = report.0.len();
         if draft.claims.len() > MAX_CLAIMS {
             let message = format!(
@@ -159,21 +171,25 @@ fn pattern(
     field: &str,
     name: &str,
     draft: &PatternDraft,
-    most: usize,
+    (most, everything): (usize, &[&str]),
 ) -> Option<Pattern> {
-    let (text, field, parsed) = match draft {
-        PatternDraft::Exact(text) => (text, format!("{field}.{name}"), Ok(Pattern::exact(text))),
-        PatternDraft::RegExp(text) => (
-            text,
-            format!("{field}.{name}RegExp"),
-            Pattern::reg_exp(text),
-        ),
+    let (text, field) = match draft {
+        PatternDraft::Exact(text) => (text, format!("{field}.{name}")),
+        PatternDraft::RegExp(text) => (text, format!("{field}.{name}RegExp")),
     };
-    if text.is_empty() || text.len() > most {
+    if !(1..=most).contains(&text.len()) {
         let message = format!("{} bytes: 1 to {most} are allowed", text.len());
         report.add(field, Reason::Invalid, message);
         return None;
     }
+    if !is_plain(text) {
+        report.add(field, Reason::Invalid, NOT_PLAIN);
+        return None;
+    }
+    let parsed = match draft {
+        PatternDraft::Exact(text) => Ok(Pattern::exact(text)),
+        PatternDraft::RegExp(text) => Pattern::reg_exp(text, everything),
+    };
     parsed
         .map_err(|error| report.add(field, Reason::InvalidRegExp, error))
         .ok()
@@ -194,6 +210,8 @@ fn check_claim(report: &mut Report, field: &str, name: &str, value: &str) {
             value.len()
         );
         report.add(format!("{field}.{name}"), Reason::Invalid, message);
+    } else if !is_plain(value) {
+        report.add(format!("{field}.{name}"), Reason::Invalid, NOT_PLAIN);
     }
 }
 

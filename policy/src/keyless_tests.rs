@@ -94,14 +94,39 @@ fn an_expression_that_may_not_be_used_is_an_invalid_reg_exp() {
 }
 
 #[test]
-fn a_different_claim_tells_identities_apart() {
-    let of =
-        |claims: &[(&str, &str)], subject| identity(&draft(exact("i"), subject, claims)).unwrap();
-    let (a, b) = (
-        of(&[("buildTrigger", "push")], exact("s")),
-        of(&[("buildTrigger", "release")], exact("s")),
+fn one_person_is_one_whatever_the_claims_and_the_letter_case() {
+    let of = |claims: &[(&str, &str)], subject: &str| {
+        identity(&draft(exact("https://i.example"), exact(subject), claims)).unwrap()
+    };
+    let (push, release) = (
+        of(&[("buildTrigger", "push")], "a@b.example"),
+        of(&[("buildTrigger", "release")], "A@b.example"),
     );
-    assert!(a.excludes(&b) && !a.excludes(&a));
-    assert!(!a.excludes(&of(&[("runnerEnvironment", "x")], exact("s"))));
-    assert!(a.excludes(&of(&[], exact("t"))));
+    assert!(!push.excludes(&release) && !release.excludes(&push));
+    assert!(push.excludes(&of(&[], "c@b.example")));
+}
+
+#[test]
+fn texts_that_a_terminal_would_obey_are_refused() {
+    for (draft, field) in [
+        (
+            draft(exact("https://i\u{1b}[2J"), exact("s"), &[]),
+            "i.issuer",
+        ),
+        (draft(exact("i"), exact("a\u{202e}b"), &[]), "i.subject"),
+        (
+            draft(exact("i"), reg_exp("a\u{7f}"), &[]),
+            "i.subjectRegExp",
+        ),
+        (
+            draft(exact("i"), exact("s"), &[("buildTrigger", "a\nb")]),
+            "i.claims.buildTrigger",
+        ),
+    ] {
+        let problems = identity(&draft).unwrap_err();
+        assert_eq!(
+            (problems[0].field.as_str(), problems[0].reason),
+            (field, Reason::Invalid)
+        );
+    }
 }

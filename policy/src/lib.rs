@@ -37,6 +37,7 @@ pub mod reference;
 pub mod scope;
 #[cfg(test)]
 mod testing;
+pub mod text;
 pub mod trust;
 pub mod verifier;
 pub mod version;

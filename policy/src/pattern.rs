@@ -1,17 +1,32 @@
 //! A text that has to be matched as a whole: exactly, or by a regular expression.
+//!
+//! The syntax is that of RE2: `\w`, `\d` and `\s` mean ASCII. That also keeps the compiled form small.
 
-use regex::{Regex, RegexBuilder};
+use std::sync::{Arc, OnceLock};
 
-/// The most bytes that a compiled expression may take; it runs at every pull.
-const MAX_COMPILED: usize = 256 * 1024;
+use regex::bytes::{Regex, RegexBuilder};
 
-/// Texts that have nothing in common but being texts. An expression that matches all of them tells
-/// nobody apart, whatever it looks like (`.*`, `.+`, `[^\n]*`, `a|.*`).
-const ANYTHING: [&str; 4] = [
-    "a",
-    "https://nodeseal-a.invalid/b/c@refs/heads/d",
-    "nodeseal+e@f.invalid",
-    "\u{e9}\u{4e2d} ~|^&\\{}",
+/// The most bytes that a compiled expression may take; it is compiled at every pull that its policy
+/// covers.
+const MAX_COMPILED: usize = 64 * 1024;
+
+/// Subjects at a host that is nobody's (RFC 6761), in the forms that certificates carry: an
+/// expression that matches one of them names no host, and one that matches all of them nobody.
+pub const SUBJECTS: [&str; 7] = [
+    "a@nodeseal.invalid",
+    "https://nodeseal.invalid/a/b",
+    "https://nodeseal.invalid/a/b@refs/heads/c",
+    "https://nodeseal.invalid/a/b/.github/workflows/release.yml@refs/heads/main",
+    "https://nodeseal.invalid/a/b/.github/workflows/release.yaml@refs/tags/v1.2.3",
+    "https://nodeseal.invalid/a/b//.gitlab-ci.yml@refs/heads/main",
+    "spiffe://nodeseal.invalid/ns/a/sa/b",
+];
+
+/// Identity providers at such a host.
+pub const ISSUERS: [&str; 3] = [
+    "https://nodeseal.invalid",
+    "https://nodeseal.invalid/a",
+    "https://nodeseal.invalid/realms/a",
 ];
 
 /// A text, or an expression for it.
@@ -21,8 +36,9 @@ pub struct Pattern(Kind);
 #[derive(Debug, Clone)]
 enum Kind {
     Exact(String),
-    // The expression as written, and with anchors and compiled.
-    RegExp(String, Regex),
+    // As written; and with anchors and compiled, from the first time that it is needed: of
+    // thousands of policies a pull needs a few.
+    RegExp(String, Arc<OnceLock<Option<Regex>>>),
 }
 
 /// Why an expression may not be used.
@@ -36,7 +52,7 @@ pub enum PatternError {
     TooLarge,
     /// It tells nobody apart.
     #[error(
-        "it matches every text, so anybody could sign: write what the whole text has to be, such as `https://github\\.com/acme/.*`"
+        "it matches everything, so anybody could sign: write what the whole text has to be, such as `https://github\\.com/acme/.*`"
     )]
     MatchesEverything,
 }
@@ -48,14 +64,19 @@ impl Pattern {
         Self(Kind::Exact(text.to_owned()))
     }
 
-    /// A regular expression for the whole text. It must parse on its own, and is anchored then.
-    pub fn reg_exp(text: &str) -> Result<Self, PatternError> {
+    /// A regular expression for the whole text. It must parse on its own, and is anchored then. It
+    /// must not match everything that there may be, which `everything` has samples of
+    /// ([`SUBJECTS`], [`ISSUERS`]).
+    pub fn reg_exp(text: &str, everything: &[&str]) -> Result<Self, PatternError> {
         compile(text)?;
-        let anchored = compile(&format!(r"\A(?:{text})\z"))?;
-        if ANYTHING.iter().all(|probe| anchored.is_match(probe)) {
+        let anchored = anchored(text)?;
+        if everything
+            .iter()
+            .all(|sample| anchored.is_match(sample.as_bytes()))
+        {
             return Err(PatternError::MatchesEverything);
         }
-        Ok(Self(Kind::RegExp(text.to_owned(), anchored)))
+        Ok(Self(Kind::RegExp(text.to_owned(), Arc::default())))
     }
 
     /// Whether the whole of `text` is what the pattern says.
@@ -63,7 +84,10 @@ impl Pattern {
     pub fn matches(&self, text: &str) -> bool {
         match &self.0 {
             Kind::Exact(exact) => exact == text,
-            Kind::RegExp(_, anchored) => anchored.is_match(text),
+            Kind::RegExp(expression, compiled) => compiled
+                .get_or_init(|| anchored(expression).ok())
+                .as_ref()
+                .is_some_and(|anchored| anchored.is_match(text.as_bytes())),
         }
     }
 
@@ -81,12 +105,16 @@ impl Pattern {
         matches!(self.0, Kind::Exact(_))
     }
 
-    /// Whether no text fits both. Of two expressions that is not known.
+    /// Whether no text fits both, letter case aside. Of two expressions that is not known.
     #[must_use]
     pub fn excludes(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
-            (Kind::Exact(text), _) => !other.matches(text),
-            (_, Kind::Exact(text)) => !self.matches(text),
+            (Kind::Exact(one), Kind::Exact(two)) => !one.eq_ignore_ascii_case(two),
+            (Kind::Exact(text), Kind::RegExp(expression, _))
+            | (Kind::RegExp(expression, _), Kind::Exact(text)) => {
+                let any_case = anchored(&format!("(?i:{expression})"));
+                any_case.is_ok_and(|any_case| !any_case.is_match(text.as_bytes()))
+            }
             (Kind::RegExp(..), Kind::RegExp(..)) => false,
         }
     }
@@ -100,8 +128,15 @@ impl PartialEq for Pattern {
 
 impl Eq for Pattern {}
 
+fn anchored(text: &str) -> Result<Regex, PatternError> {
+    compile(&format!(r"\A(?:{text})\z"))
+}
+
 fn compile(text: &str) -> Result<Regex, PatternError> {
-    let compiled = RegexBuilder::new(text).size_limit(MAX_COMPILED).build();
+    let compiled = RegexBuilder::new(text)
+        .unicode(false)
+        .size_limit(MAX_COMPILED)
+        .build();
     compiled.map_err(|error| match error {
         regex::Error::CompiledTooBig(_) => PatternError::TooLarge,
         // The last line says what is wrong; those before it draw the expression.
@@ -118,12 +153,12 @@ mod tests {
     use super::*;
 
     fn error(text: &str) -> PatternError {
-        Pattern::reg_exp(text).unwrap_err()
+        Pattern::reg_exp(text, &SUBJECTS).unwrap_err()
     }
 
     #[test]
     fn an_expression_matches_the_whole_text_only() {
-        let pattern = Pattern::reg_exp("https://github\\.com/acme/.*|b").unwrap();
+        let pattern = Pattern::reg_exp("https://github\\.com/acme/.*|b", &SUBJECTS).unwrap();
         assert!(pattern.matches("https://github.com/acme/app"));
         assert!(pattern.matches("b"));
         assert!(!pattern.matches("x https://github.com/acme/app"));
@@ -137,13 +172,13 @@ mod tests {
         assert!(matches!(error("("), PatternError::Syntax(_)));
         assert!(matches!(error("(?=a)"), PatternError::Syntax(_)));
         // Flags end with the group that they stand in.
-        let pattern = Pattern::reg_exp("(?x)a # comment").map(|p| p.matches("a"));
+        let pattern = Pattern::reg_exp("(?x)a # comment", &SUBJECTS).map(|p| p.matches("a"));
         assert!(matches!(pattern, Ok(true) | Err(PatternError::Syntax(_))));
     }
 
     #[test]
     fn multi_line_mode_does_not_undo_the_anchors() {
-        let pattern = Pattern::reg_exp("(?m)^good$").unwrap();
+        let pattern = Pattern::reg_exp("(?m)^good$", &SUBJECTS).unwrap();
         assert!(pattern.matches("good"));
         assert!(!pattern.matches("good\nevil"));
         assert!(!pattern.matches("evil\ngood"));
@@ -152,7 +187,7 @@ mod tests {
     #[test]
     fn an_expression_that_matches_everything_is_refused() {
         for text in [
-            ".*", ".+", "(?s).*", "a|.*", "[^\\n]+", "(.*)", "\\PC*", "^.*$",
+            ".{2,}", "[!-~]+", ".*", ".+", "(?s).*", "a|.*", "[^\\n]+", "(.*)", "^.*$",
         ] {
             assert_eq!(error(text), PatternError::MatchesEverything, "{text}");
         }
@@ -161,16 +196,35 @@ mod tests {
     #[test]
     fn an_expression_that_is_too_large_is_refused() {
         assert_eq!(error("(\\w{100}){100}"), PatternError::TooLarge);
+        assert!(Pattern::reg_exp("\\w{100}", &SUBJECTS).is_ok());
+    }
+
+    #[test]
+    fn every_issuer_is_everything_where_an_issuer_is_wanted() {
+        let every = Pattern::reg_exp("https://.*", &ISSUERS);
+        assert_eq!(every, Err(PatternError::MatchesEverything));
+        assert!(Pattern::reg_exp("https://.*", &SUBJECTS).is_ok());
+        assert!(Pattern::reg_exp("https://.*\\.corp\\.example", &ISSUERS).is_ok());
+    }
+
+    #[test]
+    fn classes_are_those_of_ascii_and_other_letters_may_be_written_out() {
+        let word = Pattern::reg_exp("\\w+", &SUBJECTS).unwrap();
+        assert!(word.matches("abc") && !word.matches("\u{e9}"));
+        let letter = Pattern::reg_exp("caf\u{e9}.*", &SUBJECTS).unwrap();
+        assert!(letter.matches("caf\u{e9} \u{4e2d}") && !letter.matches("cafe"));
     }
 
     #[test]
     fn patterns_exclude_each_other_only_where_that_is_certain() {
         let (a, b) = (Pattern::exact("a"), Pattern::exact("b"));
         let (starts_a, ends_a) = (
-            Pattern::reg_exp("a.*").unwrap(),
-            Pattern::reg_exp(".*a").unwrap(),
+            Pattern::reg_exp("a.*", &SUBJECTS).unwrap(),
+            Pattern::reg_exp(".*a", &SUBJECTS).unwrap(),
         );
         assert!(a.excludes(&b) && b.excludes(&starts_a) && starts_a.excludes(&b));
+        let upper = Pattern::exact("A");
+        assert!(!a.excludes(&upper) && !upper.excludes(&starts_a));
         assert!(!a.excludes(&a) && !a.excludes(&starts_a) && !starts_a.excludes(&ends_a));
     }
 }

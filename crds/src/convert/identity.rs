@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use policy::keyless::{CLAIMS, IdentityDraft, MAX_TEXT, PatternDraft};
-use policy::pattern::{Pattern, PatternError};
+use policy::pattern::{Pattern, PatternError, SUBJECTS};
 use policy::problem::Reason;
 
 use super::Keys;
@@ -55,7 +55,7 @@ impl<K: Keys> Signers<'_, K> {
     /// Says where an expression is wrong, which the model does not.
     fn reg_exp(&mut self, field: &str, text: &str) {
         let fits = (1..=MAX_TEXT).contains(&text.len());
-        if let (true, Err(PatternError::Syntax(what))) = (fits, Pattern::reg_exp(text)) {
+        if let (true, Err(PatternError::Syntax(what))) = (fits, Pattern::reg_exp(text, &SUBJECTS)) {
             self.add(field, Reason::InvalidRegExp, syntax(text, &what));
             self.said.insert(field.to_owned());
         }

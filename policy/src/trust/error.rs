@@ -156,6 +156,12 @@ pub enum TrustProblem {
     /// PEM keys that are not acceptable.
     #[error(transparent)]
     PemKey(#[from] KeyError),
+    /// Certificate logs, none of which can be verified with.
+    #[error("none of its certificate logs can be verified with, so certificates would no longer be looked for in any: add one with an ECDSA, Ed25519 or RSA key and the hash SHA2_256{}", left_out(.0))]
+    NoCtLog(
+        /// What was left out, and why.
+        Vec<String>,
+    ),
     /// Neither a certificate authority nor a transparency log.
     #[error("nothing in it can be used: a certificate authority (Fulcio) or a transparency log (Rekor) is needed{}", left_out(.0))]
     Nothing(

@@ -55,6 +55,12 @@ impl TrustRoot {
         let mut reader = Reader::default();
         let parts = reader.parts(&wire)?;
         let filtered = reader.filtered;
+        // Without any of them nobody would look for certificates in a log any more.
+        if parts.ct_logs.is_empty() && !wire.ctlogs.is_empty() {
+            let path = |left_out: &&String| left_out.starts_with("ctlogs[");
+            let left_out = filtered.iter().filter(path).cloned().collect();
+            return Err(TrustError::new("ctlogs", TrustProblem::NoCtLog(left_out)));
+        }
         match TrustRoot::try_from(parts) {
             Ok(root) => Ok(Parsed { root, filtered }),
             Err(TrustError {
