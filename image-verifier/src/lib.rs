@@ -18,17 +18,26 @@
 //! - Nothing of the environment but proxies is read.
 
 pub mod args;
+pub mod cache;
 pub mod candidate;
+pub mod credentials;
 pub mod descriptor;
 pub mod discover;
 pub mod environment;
 pub mod evaluate;
+pub mod hosts;
+pub mod inspect;
 pub mod keys;
 pub mod limits;
+pub mod node_file;
 pub mod payload;
 pub mod policy_file;
 pub mod process;
 pub mod reason;
 pub mod registry;
 pub mod run;
+pub mod search;
+pub mod sigstore;
+pub mod state;
+pub mod verdicts;
 pub mod watchdog;

@@ -13,6 +13,8 @@ const MAX_DATA: u64 = 512 * 1024 * 1024;
 const MAX_ADDRESS_SPACE: u64 = 2 * 1024 * 1024 * 1024;
 /// The most open files: a dozen connections with room to spare.
 const MAX_FILES: u64 = 256;
+/// The most bytes of a file that is written. Nothing here comes near; the kernel ends who does.
+const MAX_FILE_SIZE: u64 = 64 * 1024 * 1024;
 /// containerd runs at -999. When memory is short, a verifier should go before the runtime does.
 const OOM_SCORE_ADJ: i32 = 500;
 
@@ -37,6 +39,7 @@ pub fn apply() -> io::Result<()> {
         (Resource::As, MAX_ADDRESS_SPACE),
         (Resource::Nofile, MAX_FILES),
         (Resource::Core, 0),
+        (Resource::Fsize, MAX_FILE_SIZE),
     ] {
         lower(resource, limit)?;
     }

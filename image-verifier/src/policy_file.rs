@@ -6,7 +6,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use policy::paths::VERIFIER_POLICY;
-use policy::verifier::{MAX_BYTES, VerifierPolicy, VerifierPolicyError};
+use policy::reference::Reference;
+use policy::verifier::{Limits, MAX_BYTES, PolicyTable, VerifierPolicy, VerifierPolicyError};
 use rustix::fs::{Mode, OFlags};
 
 /// Why there is no policy to decide by. Every one of them refuses every pull.
@@ -54,8 +55,31 @@ pub enum PolicyFileError {
     },
 }
 
+/// A policy that was read, of which only what an image needs is parsed further.
+#[derive(Debug)]
+pub struct PolicyFile {
+    path: PathBuf,
+    table: PolicyTable,
+}
+
+impl PolicyFile {
+    /// What one pull may cost.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        self.table.limits()
+    }
+
+    /// The policy as far as it has to do with `image` ([`PolicyTable::covering`]).
+    pub fn covering(self, image: &Reference) -> Result<VerifierPolicy, PolicyFileError> {
+        let Self { path, table } = self;
+        table
+            .covering(image)
+            .map_err(|source| PolicyFileError::Invalid { path, source })
+    }
+}
+
 /// Reads the policy of the node whose files are under `root`.
-pub fn read(root: &Path) -> Result<VerifierPolicy, PolicyFileError> {
+pub fn read(root: &Path) -> Result<PolicyFile, PolicyFileError> {
     let path = root.join(VERIFIER_POLICY);
     let failed = |source| PolicyFileError::Read {
         path: path.clone(),
@@ -82,7 +106,10 @@ pub fn read(root: &Path) -> Result<VerifierPolicy, PolicyFileError> {
     if bytes.len() as u64 > MAX_BYTES {
         return Err(PolicyFileError::TooLarge { path });
     }
-    VerifierPolicy::from_json(&bytes).map_err(|source| PolicyFileError::Invalid { path, source })
+    match PolicyTable::from_json(&bytes) {
+        Ok(table) => Ok(PolicyFile { path, table }),
+        Err(source) => Err(PolicyFileError::Invalid { path, source }),
+    }
 }
 
 #[cfg(test)]

@@ -3,13 +3,16 @@
 
 use std::io::Write as _;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
 
 use crate::args::{self, Call};
 use crate::environment::Environment;
 use crate::limits;
 use crate::reason::{Reason, Refusal, bounded};
 use crate::run::{Answer, answer};
+use crate::verdicts::{self, Record};
 use crate::watchdog::Watchdog;
 
 /// The exit code of a refusal.
@@ -18,6 +21,8 @@ const REFUSED: u8 = 1;
 const NOT_A_VERIFICATION: u8 = 2;
 /// The most bytes of a panic's message.
 const MAX_PANIC: usize = 200;
+/// How long the log of verdicts is waited for, once the answer is given.
+const LOG_PATIENCE: Duration = Duration::from_millis(200);
 
 /// Runs one call of containerd.
 #[must_use]
@@ -65,7 +70,10 @@ pub fn main() -> ExitCode {
         |time| watchdog.set(started, time),
     ));
     watchdog.disarm();
+    let taken = started.elapsed();
     let code = finish(&answer);
+    let records = Record::of(&args, &answer, taken, Timestamp::now());
+    verdicts::record(environment.root(), records, LOG_PATIENCE);
     // Lookups that are still under way have nothing to say any more.
     runtime.shutdown_background();
     code

@@ -22,6 +22,14 @@ pub enum Reason {
     NoSignature,
     /// There are signatures, but not by as many authorities of the policy as it wants.
     NoMatchingSignature,
+    /// The certificate was not valid when it signed, or nothing proves when that was.
+    CertificateExpired,
+    /// A transparency log entry is demanded, and there is none.
+    LogEntryMissing,
+    /// A log entry, a timestamp or an SCT does not hold, or is by nobody who is trusted.
+    LogEntryInvalid,
+    /// The trust root of an authority has ended, or cannot be used.
+    TrustRootUnusable,
     /// Signed by an authority, but for another digest.
     WrongDigest,
     /// Signed by an authority, but for another name.
@@ -46,13 +54,17 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 20] = [
         Self::InvalidRequest,
         Self::InvalidReference,
         Self::PolicyError,
         Self::NotAllowed,
         Self::NoSignature,
         Self::NoMatchingSignature,
+        Self::CertificateExpired,
+        Self::LogEntryMissing,
+        Self::LogEntryInvalid,
+        Self::TrustRootUnusable,
         Self::WrongDigest,
         Self::WrongIdentity,
         Self::MalformedSignature,
@@ -75,6 +87,10 @@ impl Reason {
             Self::NotAllowed => "NotAllowed",
             Self::NoSignature => "NoSignature",
             Self::NoMatchingSignature => "NoMatchingSignature",
+            Self::CertificateExpired => "CertificateExpired",
+            Self::LogEntryMissing => "LogEntryMissing",
+            Self::LogEntryInvalid => "LogEntryInvalid",
+            Self::TrustRootUnusable => "TrustRootUnusable",
             Self::WrongDigest => "WrongDigest",
             Self::WrongIdentity => "WrongIdentity",
             Self::MalformedSignature => "MalformedSignature",
@@ -100,14 +116,18 @@ impl Reason {
     #[must_use]
     pub fn weight(self) -> u8 {
         match self {
-            Self::Internal => 12,
-            Self::TimedOut => 11,
-            Self::RegistryError => 10,
-            Self::WrongIdentity => 9,
-            Self::WrongDigest => 8,
-            Self::DigestMismatch => 7,
-            Self::LimitExceeded => 6,
-            Self::RegistryDenied => 5,
+            Self::Internal => 16,
+            Self::TimedOut => 15,
+            Self::RegistryError => 14,
+            Self::WrongIdentity => 13,
+            Self::WrongDigest => 12,
+            Self::TrustRootUnusable => 11,
+            Self::DigestMismatch => 10,
+            Self::LimitExceeded => 9,
+            Self::RegistryDenied => 8,
+            Self::LogEntryInvalid => 7,
+            Self::CertificateExpired => 6,
+            Self::LogEntryMissing => 5,
             Self::NoMatchingSignature => 4,
             Self::MalformedSignature => 3,
             Self::UnsupportedFormat => 2,

@@ -3,24 +3,27 @@
 use std::io::Read;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use policy::bundle::DefaultAction;
 use policy::digest::Digest;
 use policy::flatten::{Decision, Outcome};
 use policy::reference::Reference;
-use policy::verifier::{Limits, VerifierPolicy};
+use policy::verifier::{Access, Limits, VerifierPolicy};
 use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 
 use crate::args::Args;
+use crate::cache::Cache;
 use crate::candidate::{Finding, Found};
 use crate::descriptor;
-use crate::discover::Discovery;
 use crate::environment::Environment;
 use crate::evaluate::{Judge, PolicyVerdict, Verdict, signers};
 use crate::limits;
 use crate::policy_file;
 use crate::reason::{MAX_LINE, Reason, Refusal, bounded};
-use crate::registry::Registry;
+use crate::registry::Registries;
+use crate::search::Search;
+use crate::state::StateError;
 
 /// The answer to one pull.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +34,10 @@ pub struct Answer {
     pub line: String,
     /// Lines for stderr: what policies in audit mode would have done.
     pub diagnostics: Vec<String>,
+    /// What the policies made of the image, where signatures decided.
+    pub verdict: Option<Verdict>,
+    /// Whether the verdict was kept from an earlier pull.
+    pub cached: bool,
 }
 
 impl Answer {
@@ -42,6 +49,8 @@ impl Answer {
             refusal: Some(refusal),
             line,
             diagnostics: Vec::new(),
+            verdict: None,
+            cached: false,
         }
     }
 
@@ -51,6 +60,8 @@ impl Answer {
             refusal: None,
             line,
             diagnostics: Vec::new(),
+            verdict: None,
+            cached: false,
         }
     }
 }
@@ -105,24 +116,55 @@ pub async fn answer(
     let policy = policy_file::read(&environment.root());
     let time = policy.as_ref().map_or_else(
         |_| limits::default_deadline(),
-        |policy| limits::deadline(&policy.limits),
+        |policy| limits::deadline(policy.limits()),
     );
     on_policy(time);
     let subject = descriptor::read(stdin)
         .map_err(|error| Refusal::new(Reason::InvalidRequest, error.to_string()))
         .and_then(|stdin| Subject::new(args, &stdin));
-    match (subject, policy) {
-        (Ok(subject), Ok(policy)) => decide(&subject, &policy, environment, started + time).await,
-        (Err(refusal), _) => Answer::refuse(refusal),
-        (Ok(Subject { image, digest }), Err(error)) => {
+    let subject = match subject {
+        Ok(subject) => subject,
+        Err(refusal) => return Answer::refuse(refusal),
+    };
+    match policy.and_then(|policy| policy.covering(&subject.image)) {
+        Ok(policy) => {
+            let max_age = Duration::from_secs(policy.limits.max_verdict_age_seconds);
+            let cache = Cache::open(&environment.root(), max_age);
+            let known = cache.as_ref().ok();
+            let deadline = started + time;
+            let mut answer = decide_with(known, &subject, &policy, environment, deadline).await;
+            answer.diagnostics.extend(unused(cache.err().as_ref()));
+            answer
+        }
+        Err(error) => {
+            let Subject { image, digest } = subject;
             let refusal = Refusal::new(Reason::PolicyError, format!("the policy: {error}"));
             Answer::refuse(refusal.with_context(format!("image {image} {digest}")))
         }
     }
 }
 
-/// Decides about `subject` by `policy`, at the latest at `deadline`.
+/// Why the cache is not used, if there is more to say than that the node has no agent.
+fn unused(error: Option<&StateError>) -> Option<String> {
+    match error? {
+        StateError::Absent(_) => None,
+        error => Some(format!("nodeseal: the cache is not used: {error}")),
+    }
+}
+
+/// Decides about `subject` by `policy`, at the latest at `deadline`. Keeps nothing.
 pub async fn decide(
+    subject: &Subject,
+    policy: &VerifierPolicy,
+    environment: &Environment,
+    deadline: Instant,
+) -> Answer {
+    decide_with(None, subject, policy, environment, deadline).await
+}
+
+/// As [`decide`], by what is in `cache` where something is, and keeps what may be kept.
+pub async fn decide_with(
+    cache: Option<&Cache>,
     subject: &Subject,
     policy: &VerifierPolicy,
     environment: &Environment,
@@ -154,7 +196,12 @@ pub async fn decide(
     if !enforced && decision.audit.is_empty() {
         return answer;
     }
-    let verdict = verify(subject, &decision, &policy.limits, environment, deadline).await;
+    let VerifierPolicy { access, limits, .. } = policy;
+    let verify = verify(subject, &decision, access, limits, environment, deadline);
+    let (verdict, cached) = match cache {
+        None => (verify.await, false),
+        Some(cache) => cache.through(subject, &decision, deadline, verify).await,
+    };
     if enforced {
         answer = match &verdict.refusal {
             Some(refusal) => Answer::refuse(refusal.clone().with_context(context.clone())),
@@ -166,6 +213,8 @@ pub async fn decide(
         .iter()
         .map(|policy| audit_line(subject, policy));
     answer.diagnostics.extend(lines);
+    answer.verdict = Some(verdict);
+    answer.cached = cached;
     answer
 }
 
@@ -173,13 +222,14 @@ pub async fn decide(
 pub async fn verify(
     subject: &Subject,
     decision: &Decision<'_>,
+    access: &Access,
     limits: &Limits,
     environment: &Environment,
     deadline: Instant,
 ) -> Verdict {
-    let mut judge = Judge::new(decision, &subject.image, &subject.digest);
-    let registry = match Registry::new(&subject.image, environment, limits) {
-        Ok(registry) => registry,
+    let mut judge = Judge::new(decision, &subject.image, &subject.digest, Timestamp::now());
+    let registries = match Registries::new(&subject.image, access, environment, limits) {
+        Ok(registries) => registries,
         Err(error) => {
             judge.add(Found::Finding(Finding::new(
                 error.reason(),
@@ -188,9 +238,9 @@ pub async fn verify(
             return judge.verdict();
         }
     };
-    let mut discovery = Discovery::new(&registry, &subject.digest, limits);
+    let mut search = Search::new(&registries, &subject.digest, limits);
     while !judge.is_settled() {
-        match timeout_at(deadline, discovery.next()).await {
+        match timeout_at(deadline, search.next()).await {
             Ok(Some(found)) => judge.add(found),
             Ok(None) => break,
             Err(_) => {

@@ -99,15 +99,16 @@ fn a_name_that_does_not_parse_is_an_invalid_reference() {
 }
 
 /// The limits that the process sets itself, by their names in `/proc/<pid>/limits`.
-const LIMITS: [(&str, u64); 4] = [
+const LIMITS: [(&str, u64); 5] = [
     ("Max data size", 512 * 1024 * 1024),
     ("Max address space", 2 * 1024 * 1024 * 1024),
     ("Max open files", 256),
     ("Max core file size", 0),
+    ("Max file size", 64 * 1024 * 1024),
 ];
 
 /// The soft and the hard limits of a process.
-fn limits_of(id: u32) -> [(String, String); 4] {
+fn limits_of(id: u32) -> [(String, String); 5] {
     let text = std::fs::read_to_string(format!("/proc/{id}/limits")).unwrap();
     LIMITS.map(|(name, _)| {
         let values = text.lines().find_map(|line| line.strip_prefix(name));
@@ -119,7 +120,7 @@ fn limits_of(id: u32) -> [(String, String); 4] {
 /// Starts `command` and asserts that it comes to have `wanted` as its soft and hard limits, and to
 /// be preferred when memory is short.
 #[track_caller]
-fn assert_limits(mut command: Command, wanted: [u64; 4]) {
+fn assert_limits(mut command: Command, wanted: [u64; 5]) {
     let mut child = command
         // Stays open, and nothing comes: the process waits.
         .stdin(Stdio::piped())
@@ -170,14 +171,17 @@ fn memory_and_files_of_the_process_are_limited() {
 #[test]
 fn limits_that_are_lower_already_are_left_alone() {
     // Where the tests run as root, raising them would be possible.
-    let lower = "ulimit -d 262144 && ulimit -v 1048576 && ulimit -n 128 && exec \"$0\" \"$@\"";
+    let lower = "ulimit -d 262144 && ulimit -v 1048576 && ulimit -n 128 && ulimit -f 2048 && exec \"$0\" \"$@\"";
     let digest = Digest::of(b"a");
     let mut shell = Command::new("/bin/sh");
     shell
         .args(["-c", lower, env!("CARGO_BIN_EXE_nodeseal-verifier")])
         .args(waiting(&digest))
         .env_clear();
-    assert_limits(shell, [262_144 * 1024, 1_048_576 * 1024, 128, 0]);
+    assert_limits(
+        shell,
+        [262_144 * 1024, 1_048_576 * 1024, 128, 0, 2048 * 512],
+    );
 }
 
 #[cfg(not(feature = "test-root"))]

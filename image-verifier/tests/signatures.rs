@@ -4,6 +4,7 @@ mod support;
 
 use image_verifier::payload::SIGN_PREDICATE;
 use image_verifier::reason::Reason;
+use policy::authority::AuthorityDraft;
 use policy::digest::Digest;
 use policy::identity::{SignedIdentity, UnnamedSignatures};
 use policy::model::{Mode, PolicyId};
@@ -300,7 +301,8 @@ async fn a_threshold_wants_distinct_signers() {
 async fn one_authority_with_two_keys_is_one_signer() {
     let (first, second, b) = (Signer::new(), Signer::new(), Signer::new());
     let mut both = draft(&[("a", &first), ("b", &b)]);
-    both.requirement.authorities[0].key += &second.pem();
+    let keys = first.pem() + &second.pem();
+    both.requirement.authorities[0] = AuthorityDraft::key("a", keys);
     both.requirement.threshold = 2;
     for (signed_by, passes) in [
         ([&first, &second], false),

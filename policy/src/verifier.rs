@@ -38,6 +38,24 @@ pub struct Limits {
     pub max_total_bytes: u64,
     /// The most signatures that are tried.
     pub max_signatures: u32,
+    /// How long a verdict that let an image pass is believed without looking for its signatures
+    /// again, in seconds; none is kept where it is zero.
+    #[serde(
+        default = "max_verdict_age",
+        skip_serializing_if = "is_max_verdict_age"
+    )]
+    pub max_verdict_age_seconds: u64,
+}
+
+/// A day.
+fn max_verdict_age() -> u64 {
+    24 * 60 * 60
+}
+
+/// Whether it need not be written down.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_max_verdict_age(seconds: &u64) -> bool {
+    *seconds == max_verdict_age()
 }
 
 impl Default for Limits {
@@ -47,6 +65,7 @@ impl Default for Limits {
             max_object_bytes: 4 * 1024 * 1024,
             max_total_bytes: 16 * 1024 * 1024,
             max_signatures: 64,
+            max_verdict_age_seconds: max_verdict_age(),
         }
     }
 }
@@ -294,6 +313,22 @@ mod tests {
         );
         assert!(VerifierPolicy::from_json(b"").is_err());
     }
+    #[test]
+    fn how_long_verdicts_are_believed_is_written_where_it_is_not_the_usual_time() {
+        let usual = String::from_utf8(sample().to_json()).unwrap();
+        assert!(!usual.contains("maxVerdictAge"), "{usual}");
+        for max_verdict_age_seconds in [0, 60, u64::MAX] {
+            let other = VerifierPolicy {
+                limits: Limits {
+                    max_verdict_age_seconds,
+                    ..Limits::default()
+                },
+                ..sample()
+            };
+            assert_eq!(VerifierPolicy::from_json(&other.to_json()).unwrap(), other);
+        }
+    }
+
     #[test]
     fn where_the_node_keeps_its_registry_access_survives_and_is_strict() {
         let other = VerifierPolicy {

@@ -2,13 +2,13 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use sigstore_types::bundle::{Bundle, SignatureContent, VerificationMaterialContent};
 
-use crate::candidate::{Candidate, Finding, Found, Material, Signed};
+use crate::candidate::{Attachment, Candidate, Finding, Found, Signed};
 use crate::keys::MAX_SIGNATURE;
 use crate::payload;
 use crate::reason::{Reason, bounded, quoted};
-use crate::registry::manifest::Descriptor;
+use crate::registry::manifest::{Annotations, Descriptor};
+use crate::sigstore::{SigstoreBundle, VerifyError};
 
 /// The media type of a simple-signing payload.
 pub(super) const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
@@ -22,19 +22,17 @@ const BUNDLES: [&str; 4] = [
     "application/vnd.dev.sigstore.bundle+json;version=0.1",
 ];
 
+/// The most bytes of each annotation with evidence: a certificate, a chain, a log entry, a
+/// timestamp. Real ones have a few kilobytes.
+const MAX_ANNOTATION: usize = 64 * 1024;
 /// The most bytes of what a parser says about foreign input.
 const MAX_CAUSE: usize = 160;
 
 /// What a layer is, by its own media type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// A simple-signing payload with its signature.
-    SimpleSigning {
-        /// The raw signature, from the annotation.
-        signature: Vec<u8>,
-        /// Whether a certificate comes along.
-        material: Material,
-    },
+    /// A simple-signing payload: its signature without the payload.
+    SimpleSigning(Box<Attachment>),
     /// A sigstore bundle.
     Bundle,
 }
@@ -71,33 +69,39 @@ fn simple_signing(layer: &Descriptor, origin: &str) -> Result<Kind, Finding> {
             "a signature of a length that no accepted key makes",
         ));
     }
-    let material = match annotations.certificate {
-        Some(_) => Material::Certificate,
-        None => Material::Key,
-    };
-    Ok(Kind::SimpleSigning {
+    let Annotations {
+        certificate,
+        chain,
+        log_entry,
+        timestamp,
+        ..
+    } = annotations;
+    let evidence = [&certificate, &chain, &log_entry, &timestamp];
+    let longest = evidence.into_iter().flatten().map(String::len).max();
+    if longest.is_some_and(|longest| longest > MAX_ANNOTATION) {
+        let message = format!("{origin} has an annotation of more than {MAX_ANNOTATION} bytes");
+        return Err(Finding::new(Reason::LimitExceeded, message));
+    }
+    Ok(Kind::SimpleSigning(Box::new(Attachment {
+        payload: Vec::new(),
         signature,
-        material,
-    })
+        certificate,
+        chain,
+        log_entry,
+        timestamp,
+    })))
 }
 
 /// What a layer's content is. It was fetched by digest and is what the manifest names.
 pub(super) fn read(kind: Kind, content: Vec<u8>, origin: String) -> Found {
     match kind {
-        Kind::SimpleSigning {
-            signature,
-            material,
-        } => {
-            let signed = Signed::SimpleSigning {
+        Kind::SimpleSigning(attachment) => Found::Candidate(Candidate {
+            origin,
+            signed: Signed::Attachment(Attachment {
                 payload: content,
-                signature,
-            };
-            Found::Candidate(Candidate {
-                origin,
-                signed,
-                material,
-            })
-        }
+                ..*attachment
+            }),
+        }),
         Kind::Bundle => bundle(&content, origin),
     }
 }
@@ -105,48 +109,39 @@ pub(super) fn read(kind: Kind, content: Vec<u8>, origin: String) -> Found {
 fn bundle(content: &[u8], origin: String) -> Found {
     let finding =
         |reason, what: &str| Found::Finding(Finding::new(reason, format!("{origin}: {what}")));
-    let parsed = std::str::from_utf8(content)
-        .map_err(|error| error.to_string())
-        .and_then(|json| Bundle::from_json(json).map_err(|error| error.to_string()));
-    let bundle = match parsed {
+    let bundle = match SigstoreBundle::parse(content) {
         Ok(bundle) => bundle,
+        Err(VerifyError::Unsupported(what)) => {
+            let what = bounded(&what, MAX_CAUSE);
+            let what = format!("{what} are not supported");
+            return finding(Reason::UnsupportedFormat, &what);
+        }
         Err(error) => {
-            let what = format!("the bundle does not parse: {}", bounded(&error, MAX_CAUSE));
+            let error = bounded(&error.to_string(), MAX_CAUSE);
+            let what = format!("the bundle does not parse: {error}");
             return finding(Reason::MalformedSignature, &what);
         }
     };
-    let material = match bundle.verification_material.content {
-        VerificationMaterialContent::PublicKey(_) => Material::Key,
-        _ => Material::Certificate,
-    };
-    let SignatureContent::DsseEnvelope(envelope) = bundle.content else {
-        // cosign never attaches these to images: they sign files.
+    let Some((payload_type, payload)) = bundle.statement() else {
+        // cosign never attaches these to images: they sign files. The bytes that they are over are
+        // the image's manifest, which nobody has here.
         return finding(
             Reason::UnsupportedFormat,
             "a bundle with a bare message signature",
         );
     };
-    let payload_type = envelope.payload_type;
-    let payload = envelope.payload.into_bytes();
     // Nothing is signed so far: this only sorts out what could never count, under its right name.
-    if let Err(error) = payload::statement(&payload_type, &payload)
+    if let Err(error) = payload::statement(payload_type, payload)
         && error.reason == Reason::NoSignature
     {
         return finding(Reason::NoSignature, &error.message);
     }
-    let signature = envelope.signature.sig.into_bytes();
-    if signature.is_empty() || signature.len() > MAX_SIGNATURE {
+    if !(1..=MAX_SIGNATURE).contains(&bundle.signature().map_or(0, <[u8]>::len)) {
         let what = "a signature of a length that no accepted key makes";
         return finding(Reason::MalformedSignature, what);
     }
-    let signed = Signed::Dsse {
-        payload_type,
-        payload,
-        signature,
-    };
     Found::Candidate(Candidate {
         origin,
-        signed,
-        material,
+        signed: Signed::Bundle(Box::new(bundle)),
     })
 }

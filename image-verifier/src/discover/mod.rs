@@ -35,7 +35,7 @@ const NOTATION: &str = "application/vnd.cncf.notary.signature";
 
 /// A search for the signatures of one image.
 pub struct Discovery<'a> {
-    registry: &'a Registry,
+    registry: &'a Registry<'a>,
     running: FuturesUnordered<LocalBoxFuture<'a, Step>>,
     waiting: VecDeque<Job>,
     ready: VecDeque<Found>,
@@ -72,7 +72,7 @@ impl<'a> Discovery<'a> {
     /// Prepares the search for signatures of `digest`. Nothing is sent before the first
     /// [`Discovery::next`].
     #[must_use]
-    pub fn new(registry: &'a Registry, digest: &Digest, limits: &Limits) -> Self {
+    pub fn new(registry: &'a Registry<'a>, digest: &Digest, limits: &Limits) -> Self {
         let hex = digest.hex();
         let waiting = VecDeque::from([
             Job::Attachment(format!("sha256-{hex}.sig")),
@@ -113,7 +113,7 @@ impl<'a> Discovery<'a> {
 
     fn plan_referrers(&mut self, mut referrers: Vec<Descriptor>) {
         // Where a cap is reached, it should not have been used up on what is no signature.
-        referrers.sort_by_key(likelihood);
+        referrers.sort_by_cached_key(likelihood);
         let mut notation = 0;
         let mut attestations = 0;
         for referrer in referrers {
@@ -168,7 +168,7 @@ impl<'a> Discovery<'a> {
             };
             // Caps of their own: many of one kind must not crowd out the other.
             let left = match kind {
-                Kind::SimpleSigning { .. } => &mut self.attachments_left,
+                Kind::SimpleSigning(_) => &mut self.attachments_left,
                 Kind::Bundle => &mut self.bundles_left,
             };
             match layer.digest() {
@@ -210,7 +210,7 @@ fn likelihood(referrer: &Descriptor) -> u8 {
     }
 }
 
-async fn run(registry: &Registry, job: Job) -> Step {
+async fn run(registry: &Registry<'_>, job: Job) -> Step {
     match job {
         Job::Attachment(tag) => match registry.manifest_by_tag(&tag).await {
             Ok(manifest) => Step::layers(manifest, &format!("tag {tag}")),

@@ -1,11 +1,12 @@
 //! A refusal in words: which policy, which authority, what was found instead, and what to do.
 
+use policy::authority::{Authority, CertificateSubject, Signer};
 use policy::key::{KeyKind, PublicKey};
-use policy::model::Authority;
+use policy::pattern::Pattern;
 
 use super::{MAX_LIST, PolicyState};
 use crate::candidate::Finding;
-use crate::reason::{Reason, Refusal, bounded};
+use crate::reason::{Reason, Refusal, bounded, quoted};
 
 /// Why the policy fails.
 pub(super) fn refusal(state: &PolicyState<'_>, candidates: usize, findings: &[Finding]) -> Refusal {
@@ -48,12 +49,48 @@ pub(super) fn refusal(state: &PolicyState<'_>, candidates: usize, findings: &[Fi
     )
 }
 
-/// An authority by name and key, so that the line tells which key was meant.
+/// An authority by name and signer, so that the line tells which one was meant.
 fn described(authority: &Authority) -> String {
     let name = authority.name();
-    match authority.keys() {
-        [key] => format!("`{name}` (key {})", short(key)),
-        keys => format!("`{name}` ({} keys)", keys.len()),
+    let signer = match authority.signer() {
+        Signer::Key(signer) => match signer.keys() {
+            [key] => format!("key {}", short(key)),
+            keys => format!("{} keys", keys.len()),
+        },
+        Signer::Keyless(signer) => match signer.identities() {
+            [identity] => format!(
+                "{} by {}",
+                pattern(identity.subject()),
+                pattern(identity.issuer())
+            ),
+            identities => format!("{} identities", identities.len()),
+        },
+        Signer::Certificate(signer) => {
+            let CertificateSubject { email, dns_name } = signer.subject();
+            let names: Vec<String> = [email, dns_name]
+                .into_iter()
+                .flatten()
+                .map(|name| quoted(name))
+                .collect();
+            format!("certificate for {}", names.join(" and "))
+        }
+    };
+    let log = match authority.signer() {
+        Signer::Keyless(_) => None,
+        _ => authority.trust_root(),
+    };
+    let log = log.map_or(String::new(), |root| {
+        format!(", in a log of `{}`", root.name())
+    });
+    format!("`{name}` ({signer}{log})")
+}
+
+fn pattern(pattern: &Pattern) -> String {
+    let text = quoted(pattern.text());
+    if pattern.is_exact() {
+        text
+    } else {
+        format!("the expression {text}")
     }
 }
 
@@ -72,10 +109,18 @@ fn advice(reason: Reason, state: &PolicyState<'_>) -> &'static str {
         Reason::MalformedSignature | Reason::UnsupportedFormat => {
             "Sign with cosign, as an attachment or as a bundle"
         }
+        Reason::CertificateExpired => {
+            "Sign again, with a log entry or a timestamp that proves when"
+        }
+        Reason::LogEntryMissing => "Sign again with a transparency log (cosign's default)",
+        Reason::LogEntryInvalid => {
+            "Sign again with the log and the timestamp authority of the policy's TrustRoot"
+        }
+        Reason::TrustRootUnusable => "Renew the TrustRoot",
         Reason::DigestMismatch => "The registry or a proxy on the way serves damaged content",
         Reason::LimitExceeded => "Remove old signatures, or raise the limits",
         Reason::RegistryDenied => {
-            "The verifier reads anonymously: let signatures be read without credentials"
+            "Give the node credentials for this registry (imagePullSecrets never reach a verifier), or let signatures be read without"
         }
         Reason::RegistryError | Reason::TimedOut => "The pull will be tried again",
         _ => "See the verifier's documentation",
@@ -90,9 +135,15 @@ fn whose_key(state: &PolicyState<'_>) -> &'static str {
         .enumerate()
         .filter(|(index, _)| !state.signed.contains_key(index));
     let ed25519 = missing
-        .flat_map(|(_, authority)| authority.keys())
+        .flat_map(|(_, authority)| keys(authority))
         .any(|key| key.kind() == KeyKind::Ed25519);
-    let one_key = matches!(authorities, [authority] if authority.keys().len() == 1);
+    let one_key = matches!(authorities, [authority] if keys(authority).len() == 1);
+    let only_keys = authorities
+        .iter()
+        .all(|authority| matches!(authority.signer(), Signer::Key(_)));
+    if !only_keys && state.signed.is_empty() {
+        return "Sign as a signer of the policy, or add this one to it";
+    }
     match (state.signed.is_empty(), one_key, ed25519) {
         (false, _, false) => "Another of these authorities has to sign too",
         (false, _, true) => {
@@ -108,5 +159,12 @@ fn whose_key(state: &PolicyState<'_>) -> &'static str {
         (true, false, true) => {
             "Sign with a key of the policy; Ed25519ph, cosign's default for Ed25519 keys, is not supported"
         }
+    }
+}
+
+fn keys(authority: &Authority) -> &[PublicKey] {
+    match authority.signer() {
+        Signer::Key(signer) => signer.keys(),
+        Signer::Keyless(_) | Signer::Certificate(_) => &[],
     }
 }

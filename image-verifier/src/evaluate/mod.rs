@@ -2,30 +2,53 @@
 //!
 //! ```text
 //! for each candidate, in this order, so that nothing unauthenticated is trusted:
-//!   1. is its signature by a key of an authority, over the signed bytes?
+//!   1. is it by an authority, with all that is demanded of one?     (sigstore)
 //!   2. is what was signed an image signature?                       (payload)
 //!   3. is it about this digest?
 //!   4. does it carry the name that the policy demands?              (signedIdentity)
 //! ```
 //!
-//! A policy passes when at least `threshold` authorities have a candidate that passes all four; an
-//! image passes when every enforcing policy does. Candidates may be given one at a time, so that a
-//! lookup can stop as soon as everything is settled.
+//! A policy passes when at least `threshold` authorities have a signer of their own whose candidate
+//! passes all four; an image passes when every enforcing policy does. Candidates may be given one at
+//! a time, so that a lookup can stop as soon as everything is settled.
+//!
+//! What is demanded of an authority:
+//!
+//! | authority | signature by | log entry | time |
+//! |---|---|---|---|
+//! | key | one of the keys | not looked at | – |
+//! | key with `transparencyLog` | one of the keys | in a log of the trust root; all must hold | – |
+//! | keyless | a certificate of the trust root, with SCT where that has CT logs | as above | the certificate was valid at every proven time |
+//! | certificate | a certificate of the roots | not looked at | valid now |
+//! | certificate with `transparencyLog` | a certificate of the roots | as above | valid at every proven time |
+//!
+//! Where no log entry is demanded, one that came along is not looked at, valid or not, as neither
+//! cosign (`--insecure-ignore-tlog`) nor CRI-O's library does: there is nothing to check it with.
 
 mod examined;
 mod explain;
+mod failure;
+mod material;
+mod signatures;
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_authorities;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
+use jiff::Timestamp;
+use policy::authority::{Authority, TrustedRoot};
 use policy::digest::Digest;
 use policy::flatten::{Decision, Outcome};
-use policy::key::PublicKey;
 use policy::model::{PolicyId, Requirement};
 use policy::reference::Reference;
 
 use self::examined::Examined;
+use self::material::Material;
+use self::signatures::{Ends, Signatures};
 use crate::candidate::{Candidate, Finding, Found};
 use crate::reason::{Refusal, bounded};
 
@@ -37,6 +60,8 @@ const MAX_LIST: usize = 200;
 pub struct Judge<'a> {
     image: &'a Reference,
     digest: &'a Digest,
+    now: Timestamp,
+    material: Material<'a>,
     enforced: Vec<PolicyState<'a>>,
     audited: Vec<PolicyState<'a>>,
     findings: Vec<Finding>,
@@ -52,6 +77,12 @@ pub struct Verdict {
     pub enforced: Vec<PolicyVerdict>,
     /// Each policy that only reports.
     pub audited: Vec<PolicyVerdict>,
+    /// Until when a verdict that lets the image pass holds, in Unix seconds: the earliest end of
+    /// anything that it rests on. None where it rests on nothing that ends.
+    pub valid_until: Option<i64>,
+    /// The trust roots that the enforcing policies name. A verdict holds no longer than they stay
+    /// as they are.
+    pub trust_roots: BTreeSet<Digest>,
 }
 
 /// What one policy makes of the image.
@@ -63,27 +94,31 @@ pub struct PolicyVerdict {
     pub signed_by: Vec<String>,
     /// Why it fails; nothing if it passes.
     pub refusal: Option<Refusal>,
+    /// As [`Verdict::valid_until`], of those who signed.
+    pub valid_until: Option<i64>,
 }
 
 #[derive(Debug)]
 struct PolicyState<'a> {
     id: &'a PolicyId,
     requirement: &'a Requirement,
-    /// The key by which each authority has signed, by the authority's index.
-    signed: BTreeMap<usize, &'a PublicKey>,
+    signatures: Signatures,
+    /// The authorities that count as signers, by index, and until when.
+    signed: Ends,
     /// The failure that explains the most so far.
     failure: Option<Finding>,
 }
 
-/// Decides about an image from everything that was found.
+/// Decides about an image from everything that was found, at the time `now`.
 #[must_use]
 pub fn evaluate(
     decision: &Decision<'_>,
     found: &[Found],
     image: &Reference,
     digest: &Digest,
+    now: Timestamp,
 ) -> Verdict {
-    let mut judge = Judge::new(decision, image, digest);
+    let mut judge = Judge::new(decision, image, digest, now);
     for item in found {
         judge.add(item.clone());
     }
@@ -91,10 +126,15 @@ pub fn evaluate(
 }
 
 impl<'a> Judge<'a> {
-    /// Begins with nothing found.
+    /// Begins with nothing found. `now` is when certificates without proof of time must be valid.
     #[must_use]
-    pub fn new(decision: &Decision<'a>, image: &'a Reference, digest: &'a Digest) -> Self {
-        let states = |policies: &[(&'a PolicyId, &'a Requirement)]| {
+    pub fn new(
+        decision: &Decision<'a>,
+        image: &'a Reference,
+        digest: &'a Digest,
+        now: Timestamp,
+    ) -> Self {
+        let states = |policies: &[(&'a PolicyId, &'a Requirement)]| -> Vec<PolicyState<'a>> {
             policies
                 .iter()
                 .map(|&(id, requirement)| PolicyState::new(id, requirement))
@@ -105,9 +145,12 @@ impl<'a> Judge<'a> {
             Outcome::Exempt | Outcome::Default(_) => Vec::new(),
         };
         let audited = states(&decision.audit);
+        let all = enforced.iter().chain(&audited);
         Self {
             image,
             digest,
+            now,
+            material: Material::of(all.map(|state| state.requirement)),
             enforced,
             audited,
             findings: Vec::new(),
@@ -140,9 +183,9 @@ impl<'a> Judge<'a> {
 
     fn consider(&mut self, candidate: &Candidate) {
         self.candidates += 1;
-        let mut examined = Examined::new(candidate);
+        let mut examined = Examined::new(candidate, self.digest, self.now, &self.material);
         for state in self.enforced.iter_mut().chain(&mut self.audited) {
-            state.consider(&mut examined, self.image, self.digest);
+            state.consider(&mut examined, self.image);
         }
     }
 
@@ -177,8 +220,15 @@ impl<'a> Judge<'a> {
             }
             refusal
         });
+        let failures = failures.len();
+        let valid_until = enforced.iter().filter_map(|policy| policy.valid_until);
+        let valid_until = valid_until.min();
+        let states = self.enforced.iter();
+        let roots = states.flat_map(|state| state.requirement.trust_roots());
         Verdict {
             refusal,
+            valid_until: (failures == 0).then_some(valid_until).flatten(),
+            trust_roots: roots.map(digest).collect(),
             enforced,
             audited: all(&self.audited),
         }
@@ -190,7 +240,8 @@ impl<'a> PolicyState<'a> {
         Self {
             id,
             requirement,
-            signed: BTreeMap::new(),
+            signatures: Signatures::default(),
+            signed: Ends::new(),
             failure: None,
         }
     }
@@ -200,35 +251,39 @@ impl<'a> PolicyState<'a> {
         self.signed.len() >= self.requirement.threshold().max(1)
     }
 
-    fn consider(&mut self, examined: &mut Examined<'_>, image: &Reference, digest: &Digest) {
+    fn consider(&mut self, examined: &mut Examined<'a, '_>, image: &Reference) {
         if self.passes() {
             return;
         }
-        let mut by_any = false;
         let requirement = self.requirement;
+        let mut failures = Vec::new();
+        let mut by_any = false;
         for (index, authority) in requirement.authorities().iter().enumerate() {
-            for key in authority.keys() {
-                if !examined.is_signed_by(key) {
+            let proof = match examined.is_by(authority) {
+                Ok(proof) => proof,
+                Err(finding) => {
+                    failures.push(finding);
                     continue;
                 }
-                by_any = true;
-                match examined.check(requirement, image, digest) {
-                    // A key counts for one authority only: one signer is one signer.
-                    Ok(()) if self.signed.values().any(|&used| used == key) => {}
-                    Ok(()) => {
-                        self.signed.entry(index).or_insert(key);
-                    }
-                    Err(Finding { reason, message }) => {
-                        let origin = &examined.candidate.origin;
-                        let name = authority.name();
-                        let message = format!("{origin}, by authority `{name}`: {message}");
-                        self.note(Finding { reason, message });
-                    }
+            };
+            by_any = true;
+            match examined.check(requirement, image) {
+                Ok(()) => self.signatures.add(index, proof),
+                Err(Finding { reason, message }) => {
+                    let origin = &examined.candidate.origin;
+                    let name = authority.name();
+                    let message = format!("{origin}, by authority `{name}`: {message}");
+                    self.note(Finding { reason, message });
                 }
             }
         }
-        if !by_any {
-            self.note(examined.by_nobody());
+        if by_any {
+            self.signed = self.signatures.counted();
+        } else {
+            // That it is by another authority explains why it is by none of the rest.
+            for finding in failures {
+                self.note(finding);
+            }
         }
     }
 
@@ -244,14 +299,22 @@ impl<'a> PolicyState<'a> {
 
     fn verdict(&self, candidates: usize, findings: &[Finding]) -> PolicyVerdict {
         let authorities = self.requirement.authorities();
-        let signed = |&index: &usize| authorities.get(index).map(|a| a.name().to_owned());
-        let refusal = (!self.passes()).then(|| explain::refusal(self, candidates, findings));
+        let name = |authority: &Authority| authority.name().to_owned();
+        let signed = |&index: &usize| authorities.get(index).map(name);
+        let passes = self.passes();
+        let valid_until = self.signed.values().copied().flatten().min();
+        let refusal = (!passes).then(|| explain::refusal(self, candidates, findings));
         PolicyVerdict {
             policy: self.id.clone(),
+            valid_until: passes.then_some(valid_until).flatten(),
             signed_by: self.signed.keys().filter_map(signed).collect(),
             refusal,
         }
     }
+}
+
+fn digest(root: &TrustedRoot) -> Digest {
+    root.reference().digest.clone()
 }
 
 /// The names of those who signed, for the line of an image that passes.

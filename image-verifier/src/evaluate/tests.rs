@@ -3,13 +3,14 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use policy::authority::AuthorityDraft;
 use policy::bundle::{Bundle, Settings};
 use policy::flatten::{Flat, NodeFacts, flatten};
 use policy::identity::{SignedIdentity, UnnamedSignatures};
-use policy::model::{AuthorityDraft, Mode, Policy, PolicyDraft, RequirementDraft};
+use policy::model::{Mode, Policy, PolicyDraft, RequirementDraft};
 
 use super::*;
-use crate::candidate::{Material, Signed};
+use crate::candidate::{Attachment, Signed};
 use crate::reason::Reason;
 
 const IMAGE: &str = "example.com/app:v1";
@@ -40,8 +41,11 @@ impl Signer {
             .to_vec();
         Candidate {
             origin: "tag x".into(),
-            signed: Signed::SimpleSigning { payload, signature },
-            material: Material::Key,
+            signed: Signed::Attachment(Attachment {
+                payload,
+                signature,
+                ..Attachment::default()
+            }),
         }
     }
 
@@ -62,10 +66,7 @@ fn flat(mode: Mode, signers: &[&Signer]) -> Flat {
     let authorities = signers
         .iter()
         .enumerate()
-        .map(|(index, signer)| AuthorityDraft {
-            name: format!("a{index}"),
-            key: signer.pem(),
-        });
+        .map(|(index, signer)| AuthorityDraft::key(format!("a{index}"), signer.pem()));
     let draft = PolicyDraft {
         on_unsupported: policy::model::OnUnsupported::Ignore,
         id: PolicyId::Cluster { name: "p".into() },
@@ -86,7 +87,13 @@ fn flat(mode: Mode, signers: &[&Signer]) -> Flat {
 
 fn judge(flat: &Flat, found: &[Found]) -> Verdict {
     let image = Reference::parse(IMAGE).unwrap();
-    evaluate(&flat.decide(&image), found, &image, &digest())
+    evaluate(
+        &flat.decide(&image),
+        found,
+        &image,
+        &digest(),
+        jiff::Timestamp::UNIX_EPOCH,
+    )
 }
 
 fn reason(flat: &Flat, found: &[Found]) -> Option<Reason> {
@@ -126,10 +133,10 @@ fn content_is_believed_only_behind_a_good_signature() {
     assert!(!refusal.message.contains("evil"), "{}", refusal.message);
     // A good signature moved onto another payload.
     let mut moved = signer.good();
-    let Signed::SimpleSigning { payload, .. } = &mut moved.signed else {
+    let Signed::Attachment(attachment) = &mut moved.signed else {
         unreachable!()
     };
-    payload.push(b' ');
+    attachment.payload.push(b' ');
     let found = [Found::Candidate(moved)];
     assert_eq!(reason(&flat, &found), Some(Reason::NoMatchingSignature));
 }
@@ -173,9 +180,13 @@ fn the_reason_that_explains_the_most_is_given_in_any_order() {
         R::RegistryError,
         R::WrongIdentity,
         R::WrongDigest,
+        R::TrustRootUnusable,
         R::DigestMismatch,
         R::LimitExceeded,
         R::RegistryDenied,
+        R::LogEntryInvalid,
+        R::CertificateExpired,
+        R::LogEntryMissing,
         R::NoMatchingSignature,
         R::MalformedSignature,
         R::UnsupportedFormat,

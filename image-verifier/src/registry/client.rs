@@ -1,37 +1,80 @@
-//! The one HTTP client.
+//! HTTP clients: one for each way of doing TLS, which is one for almost all nodes.
 
+use std::cell::RefCell;
+use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::redirect::{Attempt, Policy};
+use reqwest::redirect::Policy;
 use reqwest::{Client, NoProxy, Proxy};
 
 use super::dns::NodeResolver;
-use super::endpoint::is_loopback;
 use super::error::RegistryError;
-use super::tls;
+use super::tls::{self, HostRoots};
 use crate::environment::Environment;
+use crate::hosts::Host;
 
-/// The most redirects of one request.
-const MAX_REDIRECTS: usize = 5;
-/// How long one connection may take to come about: two of them fit into the usual deadline.
+/// How long one connection may take to come about unless `dial_timeout` says so: two of them fit
+/// into the usual deadline.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Never through a proxy: it would reach the proxy's own machine.
 const NEVER_PROXIED: &str = "localhost,127.0.0.0/8,::1";
 
-/// Makes the client. Proxies come from `environment` alone, authorities from `bundles` alone.
-pub(super) fn build(
+/// What tells clients apart.
+type Key = (tls::Settings, Duration);
+
+/// The clients of a run. They share the roots of the node, which are read once at the most.
+#[derive(Debug)]
+pub(super) struct Clients<'a> {
+    environment: &'a Environment,
+    roots: Arc<HostRoots>,
+    made: RefCell<Vec<(Key, Client)>>,
+}
+
+impl<'a> Clients<'a> {
+    /// Makes none yet. Proxies come from `environment` alone, authorities from `bundles` and from
+    /// the hosts' own files.
+    pub(super) fn new(environment: &'a Environment, bundles: tls::Bundles) -> Self {
+        Self {
+            environment,
+            roots: Arc::new(HostRoots::new(bundles)),
+            made: RefCell::default(),
+        }
+    }
+
+    /// The client for a host.
+    pub(super) fn get(&self, host: &Host) -> Result<Client, RegistryError> {
+        let settings = tls::Settings {
+            ca: host.ca.clone().unwrap_or_default(),
+            client: host.client.clone(),
+            skip_verify: host.skip_verify == Some(true),
+        };
+        let key = (settings, host.dial_timeout.unwrap_or(CONNECT_TIMEOUT));
+        let mut made = self.made.borrow_mut();
+        if let Some((_, client)) = made.iter().find(|(other, _)| *other == key) {
+            return Ok(client.clone());
+        }
+        let client = build(self.environment, &self.roots, &key)?;
+        made.push((key, client.clone()));
+        Ok(client)
+    }
+}
+
+fn build(
     environment: &Environment,
-    bundles: tls::Bundles,
+    roots: &Arc<HostRoots>,
+    (settings, connect_timeout): &Key,
 ) -> Result<Client, RegistryError> {
     let internal = |cause: String| RegistryError::Internal { cause };
-    let tls = tls::config(bundles).map_err(|error| internal(format!("TLS: {error}")))?;
+    let tls = tls::config(roots, settings).map_err(|error| internal(error.to_string()))?;
     let mut builder = Client::builder()
         .no_proxy()
         .dns_resolver(NodeResolver::default())
         .tls_backend_preconfigured(tls)
-        .redirect(Policy::custom(redirect))
+        // They are followed one by one, so that nothing secret goes along.
+        .redirect(Policy::none())
         .referer(false)
-        .connect_timeout(CONNECT_TIMEOUT)
+        .retry(reqwest::retry::never())
+        .connect_timeout(*connect_timeout)
         .user_agent(concat!("nodeseal-verifier/", env!("CARGO_PKG_VERSION")));
     let direct = match &environment.no_proxy {
         Some(list) => format!("{},{NEVER_PROXIED}", as_go_reads(list)),
@@ -72,25 +115,13 @@ fn as_go_reads(list: &str) -> String {
     list.split(',').map(entry).collect::<Vec<_>>().join(",")
 }
 
-/// Follows a few redirects, to `https` or from plain HTTP on this machine to the same.
-fn redirect(attempt: Attempt<'_>) -> reqwest::redirect::Action {
-    if attempt.previous().len() > MAX_REDIRECTS {
-        return attempt.error(format!("more than {MAX_REDIRECTS} redirects"));
-    }
-    let from_plain = attempt
-        .previous()
-        .last()
-        .is_some_and(|url| url.scheme() == "http");
-    match (attempt.url().scheme(), attempt.url().host_str()) {
-        ("https", _) => attempt.follow(),
-        ("http", Some(host)) if from_plain && is_loopback(host) => attempt.follow(),
-        _ => attempt.error("a redirect from https to plain http is not followed"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn client(environment: &Environment) -> Result<Client, RegistryError> {
+        Clients::new(environment, tls::HOST_BUNDLES).get(&Host::default())
+    }
 
     #[test]
     fn proxies_may_have_any_of_the_usual_shapes() {
@@ -107,7 +138,7 @@ mod tests {
             ];
             let own = |(name, value): (&str, &str)| (name.into(), value.into());
             let environment = Environment::from_variables(environment.map(own));
-            assert!(build(&environment, tls::HOST_BUNDLES).is_ok(), "{address}");
+            assert!(client(&environment).is_ok(), "{address}");
         }
     }
 
@@ -132,9 +163,26 @@ mod tests {
             https_proxy: Some("http://user:hunter2@[".into()),
             ..Environment::default()
         };
-        let error = build(&environment, tls::HOST_BUNDLES)
-            .unwrap_err()
-            .to_string();
+        let error = client(&environment).unwrap_err().to_string();
         assert!(!error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn hosts_with_the_same_tls_share_a_client() {
+        let environment = Environment::default();
+        let clients = Clients::new(&environment, tls::HOST_BUNDLES);
+        let unchecked = Host {
+            skip_verify: Some(true),
+            ..Host::default()
+        };
+        for host in [
+            Host::default(),
+            Host::upstream("a"),
+            Host::upstream("b"),
+            unchecked,
+        ] {
+            clients.get(&host).unwrap();
+        }
+        assert_eq!(clients.made.borrow().len(), 2);
     }
 }

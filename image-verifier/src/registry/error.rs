@@ -17,10 +17,12 @@ pub enum RegistryError {
     #[error("not found")]
     NotFound,
     /// The registry wants credentials, or denies access.
-    #[error("the registry denies access (HTTP status {status})")]
+    #[error("the registry denies access (HTTP status {status}){hint}")]
     Denied {
         /// 401 or 403.
         status: u16,
+        /// What was tried, as it follows in a message.
+        hint: String,
     },
     /// The registry could not be reached, or failed.
     #[error("{cause}")]
@@ -83,7 +85,10 @@ impl RegistryError {
         match status {
             200..=299 => None,
             404 => Some(Self::NotFound),
-            401 | 403 => Some(Self::Denied { status }),
+            401 | 403 => Some(Self::Denied {
+                status,
+                hint: String::new(),
+            }),
             408 | 425 | 429 | 500..=599 => Some(Self::Transient {
                 cause: format!("the registry answers HTTP status {status}"),
             }),

@@ -66,9 +66,18 @@ pub struct Annotations {
     /// The signature over a simple-signing payload, base64.
     #[serde(rename = "dev.cosignproject.cosign/signature")]
     pub signature: Option<String>,
-    /// The certificate of a keyless signature.
+    /// The certificate of its signer, PEM.
     #[serde(rename = "dev.sigstore.cosign/certificate")]
-    pub certificate: Option<serde::de::IgnoredAny>,
+    pub certificate: Option<String>,
+    /// The certificates above that, PEM.
+    #[serde(rename = "dev.sigstore.cosign/chain")]
+    pub chain: Option<String>,
+    /// What a transparency log answered, JSON.
+    #[serde(rename = "dev.sigstore.cosign/bundle")]
+    pub log_entry: Option<String>,
+    /// What a timestamp authority answered, JSON.
+    #[serde(rename = "dev.sigstore.cosign/rfc3161timestamp")]
+    pub timestamp: Option<String>,
     /// What kind of statement a bundle holds.
     #[serde(rename = "dev.sigstore.bundle.predicateType")]
     pub predicate_type: Option<String>,

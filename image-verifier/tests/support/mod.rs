@@ -16,13 +16,14 @@ use std::time::Duration;
 use image_verifier::environment::Environment;
 use image_verifier::reason::Reason;
 use image_verifier::run::{Answer, Subject, decide};
+use policy::authority::{AuthorityDraft, TrustRoots};
 use policy::bundle::{Bundle, DefaultAction, Settings};
 use policy::digest::Digest;
 use policy::flatten::{NodeFacts, flatten};
 use policy::identity::{SignedIdentity, UnnamedSignatures};
-use policy::model::{AuthorityDraft, Mode, Policy, PolicyDraft, PolicyId, RequirementDraft};
+use policy::model::{Mode, Policy, PolicyDraft, PolicyId, RequirementDraft};
 use policy::reference::Reference;
-use policy::verifier::{Limits, VerifierPolicy};
+use policy::verifier::{Access, Limits, VerifierPolicy};
 use tokio::time::Instant;
 
 use self::registry::{Content, Registry};
@@ -35,10 +36,7 @@ pub fn digest() -> Digest {
 
 /// A policy over everything on loopback; a test changes what it is about.
 pub fn draft(authorities: &[(&str, &Signer)]) -> PolicyDraft {
-    let authority = |&(name, signer): &(&str, &Signer)| AuthorityDraft {
-        name: name.to_owned(),
-        key: signer.pem(),
-    };
+    let authority = |&(name, signer): &(&str, &Signer)| AuthorityDraft::key(name, signer.pem());
     PolicyDraft {
         on_unsupported: policy::model::OnUnsupported::Ignore,
         id: PolicyId::Cluster {
@@ -64,6 +62,7 @@ pub struct Pull {
     pub default_action: DefaultAction,
     pub exempt: Vec<String>,
     pub limits: Limits,
+    pub roots: TrustRoots,
 }
 
 impl Pull {
@@ -74,6 +73,7 @@ impl Pull {
             default_action: DefaultAction::Allow,
             exempt: Vec::new(),
             limits: Limits::default(),
+            roots: TrustRoots::new(),
         }
     }
 
@@ -87,7 +87,8 @@ impl Pull {
         let mut content = self.content;
         fill(&mut content, &repository);
         let registry = Registry::start_on(port, content).await;
-        let policy = policy_of(
+        let policy = policy_trusting(
+            &self.roots,
             &self.policies,
             self.default_action,
             &self.exempt,
@@ -104,9 +105,19 @@ pub fn policy_of(
     exempt: &[String],
     limits: Limits,
 ) -> VerifierPolicy {
+    policy_trusting(&TrustRoots::new(), drafts, default_action, exempt, limits)
+}
+
+pub fn policy_trusting(
+    roots: &TrustRoots,
+    drafts: &[PolicyDraft],
+    default_action: DefaultAction,
+    exempt: &[String],
+    limits: Limits,
+) -> VerifierPolicy {
     let policies = drafts
         .iter()
-        .map(|draft| Policy::try_from(draft.clone()).unwrap());
+        .map(|draft| Policy::new(draft.clone(), roots).unwrap());
     let exempt_images = exempt
         .iter()
         .map(|scope| policy::scope::Scope::parse(scope).unwrap());
@@ -119,6 +130,8 @@ pub fn policy_of(
     VerifierPolicy {
         bundle: bundle.digest(),
         limits,
+        // Nothing of the machine that the tests run on.
+        access: Access::none(),
         flat,
     }
 }

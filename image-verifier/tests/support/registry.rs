@@ -25,6 +25,8 @@ pub enum Reply {
     Endless,
     /// Nothing at all.
     Stall,
+    /// Nothing, and the connection is closed.
+    HangUp,
 }
 
 impl Reply {
@@ -149,6 +151,7 @@ async fn serve(
     let reply = handled.or_else(|| content.replies.get(&path).cloned());
     match reply.unwrap_or_else(|| Reply::status(404)) {
         Reply::Stall => std::future::pending().await,
+        Reply::HangUp => stream.shutdown().await,
         Reply::Endless => {
             let head =
                 format!("HTTP/1.1 200 OK\r\nContent-Type: {MANIFEST}\r\nConnection: close\r\n\r\n");

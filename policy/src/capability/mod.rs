@@ -6,6 +6,7 @@
 mod containerd;
 pub(crate) mod crio;
 pub mod table;
+mod weaker;
 
 use std::fmt;
 

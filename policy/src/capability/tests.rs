@@ -268,6 +268,7 @@ fn each_warning_names_what_it_is_about() {
     let wanted = [
         "person/keyless.trustRoot: WeakerCheck",
         "person/keyless.trustRoot: SignatureFormat",
+        "person/keyless.trustRoot: WeakerCheck",
     ];
     assert_eq!(found[2..], wanted);
     let pki = all_of(|_| vec![certified("pki", "a@example.com")]);
@@ -288,6 +289,58 @@ fn each_warning_names_what_it_is_about() {
     });
     let on_containerd = warnings(&exact, Runtime::Containerd(None));
     assert_eq!(on_containerd, ["/signedIdentity.type: SignatureFormat"]);
+}
+
+#[test]
+fn two_names_in_one_certificate_must_not_be_two_signers() {
+    let both = |threshold| {
+        policy(|draft, _| {
+            let (a, b) = (
+                certified("a", "a@corp.example"),
+                certified("b", "b@corp.example"),
+            );
+            draft.requirement.authorities = vec![a, b];
+            draft.requirement.threshold = threshold;
+        })
+    };
+    let wanted = ["b/certificate.roots: NotExpressible"];
+    assert_eq!(prevents(&both(2), NEW), wanted);
+    assert_eq!(prevents(&both(2), Runtime::Containerd(None)), [""; 0]);
+    let some_of_two = [
+        "a/certificate: NotExpressible",
+        "b/certificate: NotExpressible",
+    ];
+    assert_eq!(prevents(&both(1), NEW), some_of_two);
+}
+
+#[test]
+fn what_crio_checks_less_is_warned_of() {
+    let messages = |policy: &Policy| -> Vec<String> {
+        let warnings = of(policy, NEW).warnings;
+        let weaker = warnings
+            .into_iter()
+            .filter(|w| w.reason == Reason::WeakerCheck);
+        weaker
+            .map(|w| format!("{}: {}", w.field, w.message))
+            .collect()
+    };
+    let host = all_of(|_| {
+        let mut authority = certified("pki", "a@example.com");
+        if let SignerDraft::Certificate { subject, .. } = &mut authority.signer {
+            subject.dns_name = Some("ci.corp.example".to_owned());
+        }
+        vec![authority]
+    });
+    assert!(
+        messages(&host)[0].contains("dnsName: CRI-O also accepts a certificate for a wildcard")
+    );
+    let mixed = all_of(|_| vec![authority("key", KEYS[0]), certified("pki", "a@example.com")]);
+    assert!(messages(&mixed)[0].contains("threshold: CRI-O counts one signature"));
+    // The public-good root's first certificate authority has ended, its ECDSA log has not.
+    let person = all_of(|root| vec![keyless("person", root, ISSUER, "a@example.com")]);
+    let ended = |message: &String| message.contains("(validFor)");
+    assert!(messages(&person).iter().any(ended));
+    assert_eq!(messages(&policy(|_, _| {})), [""; 0]);
 }
 
 #[test]

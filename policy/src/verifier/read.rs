@@ -59,6 +59,8 @@ impl PolicyTable {
             max_object_bytes,
             max_total_bytes,
             max_signatures,
+            // Zero keeps none.
+            max_verdict_age_seconds: _,
         } = wire.limits;
         if !(1..=3_600_000).contains(&timeout_ms)
             || max_object_bytes == 0

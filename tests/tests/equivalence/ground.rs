@@ -1,6 +1,7 @@
 //! From what was drawn to real policies, files, images and signatures, and to both verdicts.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::fs;
 
 use anyhow::{Context as _, Result, anyhow};
@@ -10,9 +11,10 @@ use e2e::sigstore::attachment::attach_memory;
 use e2e::sigstore::payload::Payload;
 use e2e::sigstore::signer::{Signature, Signer};
 use e2e::{Folder, Image, Judge};
-use image_verifier::candidate::{Candidate, Found, Material, Signed};
+use image_verifier::candidate::Found;
 use image_verifier::evaluate::evaluate;
-use policy::authority::AuthorityDraft;
+use k8s_openapi::jiff::Timestamp;
+use policy::authority::{AuthorityDraft, Signer as Signs};
 use policy::bundle::{Bundle, DefaultAction, Settings};
 use policy::capability::{self, Runtime};
 use policy::crio::document::{PolicyJson, Rule, Rules, StrictMap};
@@ -30,9 +32,10 @@ use policy::scope::Scope;
 use policy::version::Version;
 
 use crate::draw::{
-    Base, BaseRule, Case, DrawnPolicy, DrawnScope, DrawnSignature, Fault, HOSTS, Identity, KEYS,
-    PATHS, Pull, SignedName, TAGS,
+    Base, BaseRule, Case, DrawnAuthority, DrawnPolicy, DrawnScope, DrawnSignature, Fault, HOSTS,
+    Identity, KEYS, Maker, PATHS, Pull, SignedName, TAGS, distinct,
 };
+use crate::sigstore::{Sigstore, candidates};
 
 const NAMESPACE: &str = "ns";
 const OLD: Version = Version::new(1, 30, 0);
@@ -46,6 +49,7 @@ pub(crate) struct Ground {
     signers: Vec<(Signer, String)>,
     /// A key that signs nothing.
     nobody: String,
+    sigstore: Sigstore,
     images: BTreeMap<(&'static str, &'static str, &'static str), Image>,
 }
 
@@ -54,6 +58,8 @@ pub(crate) struct Ground {
 pub(crate) struct Answer {
     pub(crate) crio: Verdict,
     pub(crate) ours: bool,
+    /// What kinds of authorities stand in the policies that decide.
+    pub(crate) kinds: BTreeSet<&'static str>,
 }
 
 impl Ground {
@@ -80,6 +86,7 @@ impl Ground {
             folder: Folder::new("equivalence")?,
             signers: (0..KEYS).map(|_| signer()).collect::<Result<_>>()?,
             nobody: signer()?.1,
+            sigstore: Sigstore::new()?,
             images,
         })
     }
@@ -113,9 +120,10 @@ impl Ground {
             digest: &digest,
             found: &candidates(&signatures),
         };
-        let ours = self.ours(&policies, &settings, version, case.in_namespace, &found)?
-            && self.base_passes(&base, &found)?;
-        Ok(Answer { crio, ours })
+        let bundle = self.bundle(&policies, &settings, version, case.in_namespace)?;
+        let (ours, kinds) = passes(&bundle, &found);
+        let ours = ours && self.base_passes(&base, &found)?;
+        Ok(Answer { crio, ours, kinds })
     }
 
     fn image(&self, pull: Pull) -> Result<&Image> {
@@ -147,9 +155,13 @@ impl Ground {
         // CRI-O demands an object here, see the differences that tests/judge names.
         payload.optional = serde_json::json!({});
         if drawn.fault == Fault::OtherKind {
-            payload.kind = "something else".to_owned();
+            "something else".clone_into(&mut payload.kind);
         }
-        let mut signature = self.signers[drawn.key].0.sign(&payload)?;
+        let mut signature = match drawn.maker {
+            Maker::Key(key) => self.signers[key].0.sign(&payload)?,
+            maker => self.sigstore.sign(maker, &payload)?,
+        };
+        signature = self.sigstore.log(signature, drawn.logged)?;
         if drawn.fault == Fault::Tampered {
             signature.payload.push(b' ');
         }
@@ -202,20 +214,25 @@ impl Ground {
         if scopes.is_empty() {
             return Ok(None);
         }
-        let mut authorities = drawn.authorities.clone();
-        if drawn.threshold > 1 {
-            let mut seen = BTreeSet::new();
-            for keys in &mut authorities {
-                keys.retain(|key| seen.insert(*key));
+        let authorities = if drawn.threshold > 1 {
+            distinct(&drawn.authorities)
+        } else {
+            drawn.authorities.clone()
+        };
+        let drafts = authorities.iter().enumerate().map(|(index, authority)| {
+            let name = format!("a{index}");
+            match authority {
+                DrawnAuthority::Keys(keys, log) => {
+                    let keys = keys.iter().map(|key| self.signers[*key].1.as_str());
+                    self.sigstore.keys(name, keys.collect(), *log)
+                }
+                DrawnAuthority::Keyless { root, person } => {
+                    self.sigstore.keyless(name, *root, *person)
+                }
+                DrawnAuthority::Company { company, person } => {
+                    self.sigstore.company(name, *company, *person)
+                }
             }
-            authorities.retain(|keys| !keys.is_empty());
-        }
-        let drafts = authorities.iter().enumerate().map(|(index, keys)| {
-            let pem: String = keys
-                .iter()
-                .map(|key| self.signers[*key].1.as_str())
-                .collect();
-            AuthorityDraft::key(format!("a{index}"), pem)
         });
         let name = format!("p{index}");
         let namespaced = drawn.namespaced;
@@ -244,7 +261,7 @@ impl Ground {
                 signed_identity: identity(drawn.identity),
             },
         };
-        let policy = Policy::try_from(draft.clone());
+        let policy = Policy::new(draft.clone(), &self.sigstore.roots);
         policy.map(Some).with_context(|| format!("{draft:?}"))
     }
 
@@ -317,7 +334,7 @@ impl Ground {
         // The node looks signatures up where its own file demands them.
         let mut text = "docker:\n".to_owned();
         for name in demanded(base).filter(|name| !rendered.locations.contains(*name)) {
-            text += &format!("  {name:?}:\n    use-sigstore-attachments: true\n");
+            writeln!(text, "  {name:?}:\n    use-sigstore-attachments: true")?;
         }
         fs::write(registries_d.join("own.yaml"), text)?;
         let question = Question {
@@ -329,16 +346,15 @@ impl Ground {
         self.judge.ask(&question)
     }
 
-    /// Our own engine's verdict. It knows no namespaces: what holds in one is what would hold if
-    /// its policies were the cluster's.
-    fn ours(
+    /// What our own engine is to decide by. It knows no namespaces: what holds in one is what would
+    /// hold if its policies were the cluster's.
+    fn bundle(
         &self,
         policies: &[Policy],
         settings: &Settings,
         version: Version,
         in_namespace: bool,
-        pulled: &Pulled<'_>,
-    ) -> Result<bool> {
+    ) -> Result<Bundle> {
         let mut all = Vec::new();
         for policy in policies {
             if policy.id().namespace().is_some() && !in_namespace {
@@ -355,9 +371,9 @@ impl Ground {
             }
             let name = policy.id().name().to_owned();
             draft.id = PolicyId::Cluster { name };
-            all.push(Policy::try_from(draft)?);
+            all.push(Policy::new(draft, &self.sigstore.roots)?);
         }
-        Ok(passes(&Bundle::new(settings.clone(), all), pulled))
+        Ok(Bundle::new(settings.clone(), all))
     }
 
     /// What the node's own file says, by our engine: its most specific entry decides.
@@ -370,7 +386,7 @@ impl Ground {
                     let data = signed.key_data.as_ref().context("a key is drawn")?;
                     let key = |(_, pem): &&(Signer, String)| Base64::of(pem.as_bytes()) == *data;
                     let (_, pem) = self.signers.iter().find(key).context("of ours")?;
-                    passes(&demanding(pem, pulled.reference)?, pulled)
+                    passes(&demanding(pem, pulled.reference)?, pulled).0
                 }
                 _ => false,
             };
@@ -389,17 +405,29 @@ struct Pulled<'a> {
     found: &'a [Found],
 }
 
-fn passes(bundle: &Bundle, pulled: &Pulled<'_>) -> bool {
+/// The verdict of our own engine, and the kinds of authorities that it asked.
+fn passes(bundle: &Bundle, pulled: &Pulled<'_>) -> (bool, BTreeSet<&'static str>) {
     let flat = flatten(bundle, &NodeFacts::default());
     let decision = flat.decide(pulled.reference);
-    match decision.outcome {
-        Outcome::Exempt | Outcome::Default(DefaultAction::Allow) => true,
-        Outcome::Default(DefaultAction::Reject) => false,
-        Outcome::Verify(_) => {
-            let verdict = evaluate(&decision, pulled.found, pulled.reference, pulled.digest);
-            verdict.refusal.is_none()
-        }
-    }
+    let policies = match &decision.outcome {
+        Outcome::Exempt | Outcome::Default(DefaultAction::Allow) => return (true, BTreeSet::new()),
+        Outcome::Default(DefaultAction::Reject) => return (false, BTreeSet::new()),
+        Outcome::Verify(policies) => policies,
+    };
+    let Pulled {
+        reference,
+        digest,
+        found,
+    } = pulled;
+    let verdict = evaluate(&decision, found, reference, digest, Timestamp::now());
+    let authorities = policies.iter().flat_map(|(_, policy)| policy.authorities());
+    let kinds = authorities.map(|authority| match authority.signer() {
+        Signs::Key(key) if key.log().is_some() => "logged key",
+        Signs::Key(_) => "key",
+        Signs::Keyless(_) => "keyless",
+        Signs::Certificate(_) => "certificate",
+    });
+    (verdict.refusal.is_none(), kinds.collect())
 }
 
 /// That this key has signed this very repository.
@@ -457,19 +485,4 @@ fn name(pull: Pull, image: &Image) -> String {
     } else {
         format!("{host}/{path}:{tag}")
     }
-}
-
-/// As the verifier finds them.
-fn candidates(signatures: &[Signature]) -> Vec<Found> {
-    let candidate = |signature: &Signature| {
-        Found::Candidate(Candidate {
-            origin: "drawn".to_owned(),
-            signed: Signed::SimpleSigning {
-                payload: signature.payload.clone(),
-                signature: signature.signature.clone(),
-            },
-            material: Material::Key,
-        })
-    };
-    signatures.iter().map(candidate).collect()
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use policy::digest::Digest;
 use policy::reference::Reference;
-use policy::verifier::Limits;
+use policy::verifier::{Access, Limits};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::server::ResolvesServerCert;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
@@ -15,7 +15,7 @@ use rustls::{
 
 use super::*;
 use crate::environment::Environment;
-use crate::registry::{Registry, RegistryError, client};
+use crate::registry::{Registries, RegistryError};
 
 const CA: Bundles = &[concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/tls/ca.pem")];
 const OTHER_CA: Bundles = &[concat!(
@@ -36,11 +36,24 @@ fn leaf() -> CertificateDer<'static> {
     CertificateDer::from_pem_slice(LEAF).unwrap()
 }
 
+fn authorities_of(
+    bundles: Bundles,
+    more: Vec<CertificateDer<'static>>,
+    provider: Arc<CryptoProvider>,
+) -> Authorities {
+    Authorities {
+        roots: Arc::new(HostRoots::new(bundles)),
+        more,
+        provider,
+        verifier: OnceLock::new(),
+    }
+}
+
 fn check(bundles: Bundles, name: &'static str, at: u64) -> Result<(), Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let name = ServerName::try_from(name).unwrap();
     let now = UnixTime::since_unix_epoch(Duration::from_secs(at));
-    HostRoots::new(bundles, provider)
+    authorities_of(bundles, Vec::new(), provider)
         .verify_server_cert(&leaf(), &[], &name, &[], now)
         .map(|_| ())
 }
@@ -106,11 +119,10 @@ async fn fetch(
         ..Environment::default()
     };
     let image = Reference::parse(&format!("{host}/app:v1")).unwrap();
-    let registry = Registry {
-        client: client::build(&environment, bundles)?,
-        ..Registry::new(&image, &environment, &Limits::default())?
-    };
-    registry.blob(&Digest::of(BLOB)).await
+    let access = Access::none();
+    let limits = Limits::default();
+    let registries = Registries::with_bundles(&image, &access, &environment, &limits, bundles)?;
+    registries.as_slice()[0].blob(&Digest::of(BLOB)).await
 }
 
 #[track_caller]
@@ -165,7 +177,9 @@ fn a_host_without_roots_trusts_nobody_and_says_where_it_looked() {
 
 #[test]
 fn making_the_configuration_reads_no_roots() {
-    let config = config(&["/nonexistent/ca.pem"]).unwrap();
+    let roots = Arc::new(HostRoots::new(&["/nonexistent/ca.pem"]));
+    let config = config(&roots, &Settings::default()).unwrap();
+    assert!(roots.store.get().is_none());
     assert_eq!(config.alpn_protocols[0], b"h2");
 }
 
@@ -188,4 +202,68 @@ async fn a_registry_is_believed_by_its_certificate_alone() {
 async fn the_authorities_of_a_usual_host_do_not_vouch_for_those_of_the_tests() {
     let fetched = fetch(HOST_BUNDLES, "registry.test", KEY, &rustls::version::TLS13).await;
     assert!(fetched.is_err(), "{fetched:?}");
+}
+
+#[test]
+fn the_post_quantum_key_exchange_goes_first_and_nothing_is_left_out() {
+    let names = |provider: &CryptoProvider| -> Vec<_> {
+        provider
+            .kx_groups
+            .iter()
+            .map(|group| group.name())
+            .collect()
+    };
+    let ours = names(&provider());
+    assert_eq!(ours[..2], [NamedGroup::X25519MLKEM768, NamedGroup::X25519]);
+    assert_eq!(ours.len(), names(&aws_lc_rs::default_provider()).len());
+}
+
+#[test]
+fn authorities_of_a_host_are_added_to_those_of_the_node() {
+    let more = authorities(&[PathBuf::from(CA[0])]).unwrap();
+    for bundles in [OTHER_CA, &["/nonexistent/ca.pem"]] {
+        let verifier = authorities_of(bundles, more.clone(), Arc::new(provider()));
+        let name = ServerName::try_from("registry.test").unwrap();
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(VALID));
+        let checked = verifier.verify_server_cert(&leaf(), &[], &name, &[], now);
+        assert!(checked.is_ok(), "{checked:?}");
+    }
+}
+
+#[test]
+fn files_that_hold_no_certificate_or_key_are_errors_that_name_them() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/tls");
+    let file = |name: &str| PathBuf::from(format!("{folder}/{name}"));
+    let roots = Arc::new(HostRoots::new(CA));
+    let with = |ca: &[&str], client: &[(&str, Option<&str>)]| {
+        let settings = Settings {
+            ca: ca.iter().map(|name| file(name)).collect(),
+            client: client
+                .iter()
+                .map(|(certificate, key)| (file(certificate), key.map(file)))
+                .collect(),
+            skip_verify: false,
+        };
+        config(&roots, &settings).map_err(|error| error.to_string())
+    };
+    assert!(with(&["ca.pem"], &[("leaf.pem", Some("leaf.key"))]).is_ok());
+    for (ca, client, part) in [
+        (&["none.pem"][..], &[][..], "none.pem cannot be read"),
+        (&["leaf.key"], &[], "leaf.key holds no CA certificate"),
+        (&[], &[("none.pem", None)], "none.pem cannot be read"),
+        (&[], &[("leaf.pem", None)], "leaf.pem holds no private key"),
+        (
+            &[],
+            &[("leaf.key", None)],
+            "leaf.key holds no client certificate",
+        ),
+        (
+            &[],
+            &[("leaf.pem", Some("other-leaf.key"))],
+            "other-leaf.key is not the key",
+        ),
+    ] {
+        let error = with(ca, client).unwrap_err();
+        assert!(error.contains(part), "{error}");
+    }
 }

@@ -1,0 +1,105 @@
+//! A bounded log of verdicts, one JSON object per line, from which the agent makes metrics and events.
+//!
+//! ```text
+//! /var/lib/nodeseal/verdicts/current.jsonl    at most 1 MiB, then renamed to
+//! /var/lib/nodeseal/verdicts/previous.jsonl
+//! ```
+//!
+//! A line is one write of at most 4 KiB to a file that was opened for appending, so that lines of
+//! concurrent pulls never mix. A pull neither fails nor waits for the log: what cannot be written in
+//! good time is lost.
+
+mod reader;
+mod record;
+#[cfg(test)]
+mod tests;
+
+use std::fs::File;
+use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use rustix::fs::OFlags;
+
+pub use self::reader::{Batch, Reader};
+pub use self::record::{Kind, Record};
+use crate::state::{Folder, StateError};
+
+/// The most bytes of one file of the log.
+pub const MAX_FILE: u64 = 1024 * 1024;
+/// The most bytes of a line, its end included.
+pub const MAX_RECORD: usize = 4096;
+/// The most lines of one pull: its verdict, and those of policies in audit mode.
+const MAX_RECORDS: usize = 32;
+/// The folder below the state folder.
+const FOLDER: &str = "verdicts";
+/// What is being written.
+const CURRENT: &str = "current.jsonl";
+/// What was written before.
+const PREVIOUS: &str = "previous.jsonl";
+/// How long the lock is waited for: it is held for the time of a write.
+const LOCK_PATIENCE: Duration = Duration::from_millis(20);
+
+/// Appends `records` to the log of the node whose files are under `root`, and waits for that no
+/// longer than `patience`. Whatever goes wrong, there are fewer lines.
+pub fn record(root: PathBuf, records: Vec<Record>, patience: Duration) {
+    let (done, wait) = mpsc::channel();
+    let work = move || {
+        let _ = append(&root, &records);
+        let _ = done.send(());
+    };
+    let thread = std::thread::Builder::new().name("verdicts".to_owned());
+    if thread.stack_size(256 * 1024).spawn(work).is_ok() {
+        let _ = wait.recv_timeout(patience);
+    }
+}
+
+/// Appends `records` to the log of the node whose files are under `root`.
+pub fn append(root: &Path, records: &[Record]) -> Result<(), StateError> {
+    let folder = Folder::state(root)?.child_or_new(FOLDER)?;
+    let lines: Vec<Vec<u8>> = records.iter().take(MAX_RECORDS).map(Record::line).collect();
+    let length = lines.iter().map(|line| line.len() as u64).sum();
+    let Some(mut file) = with_room(&folder, length)? else {
+        return Ok(());
+    };
+    if is_torn(&file) {
+        let _ = file.write(b"\n");
+    }
+    for line in lines {
+        // One write each. The rest of a line that did not fit on the disk is not tried again: it
+        // would stand behind what others have written meanwhile.
+        if !file.write(&line).is_ok_and(|written| written == line.len()) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The file to append `length` bytes to; none if nobody can make room.
+fn with_room(folder: &Folder, length: u64) -> Result<Option<File>, StateError> {
+    let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE;
+    // Whoever is not locked out may rename. Who is can still append.
+    let locked = folder.lock(LOCK_PATIENCE).is_ok();
+    let file = folder.file(CURRENT, flags)?;
+    let size = |file: &File| file.metadata().map_or(u64::MAX, |metadata| metadata.len());
+    if size(&file).saturating_add(length) <= MAX_FILE {
+        return Ok(Some(file));
+    }
+    if !locked {
+        return Ok(None);
+    }
+    folder.rename(CURRENT, PREVIOUS)?;
+    folder.file(CURRENT, flags).map(Some)
+}
+
+/// Whether the last line has no end, because the disk was full: it should spoil no other.
+fn is_torn(file: &File) -> bool {
+    let mut last = [b'\n'];
+    let length = file.metadata().map_or(0, |metadata| metadata.len());
+    let read = length
+        .checked_sub(1)
+        .map(|at| file.read_exact_at(&mut last, at));
+    matches!(read, Some(Ok(()))) && last != [b'\n']
+}
