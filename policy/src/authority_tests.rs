@@ -38,7 +38,7 @@ fn part(fulcio: bool, rekor: bool) -> Arc<TrustRoot> {
     let whole = public_good();
     let fulcio = fulcio.then(|| whole.fulcio_roots()[0].to_pem());
     let rekor: Vec<String> = rekor
-        .then(|| whole.ecdsa_rekor_keys()[0].to_pem())
+        .then(|| whole.p256_rekor_keys()[0].to_pem())
         .into_iter()
         .collect();
     Arc::new(TrustRoot::from_pem(fulcio.as_deref(), &rekor, &[], None).unwrap())

@@ -1,7 +1,7 @@
 //! CRI-O: what its files can say, and which signatures it reads.
 
 use super::containerd::tag_in_signature;
-use super::{Capability, Limitation};
+use super::{Capability, Limitation, weaker};
 use crate::authority::{Authority, Signer};
 use crate::crio::document::Rule;
 use crate::crio::features::Feature;
@@ -50,6 +50,7 @@ pub(super) fn express_within(
         let message = "the files of CRI-O know no audit: nothing is reported and nothing refused on such nodes until the mode is Enforce";
         prevents.push(Limitation::of("mode", Reason::AuditUnsupported, message));
     }
+    prevents.extend(weaker::prevents(policy.requirement()));
     match rules::rules(policy.requirement(), version) {
         Ok(rules) if prevents.is_empty() => {
             too_large(policy, &rules, most).map_or(Ok(rules), |limit| Err(vec![limit]))
@@ -86,6 +87,7 @@ fn warnings(policy: &Policy, version: Version) -> Vec<Limitation> {
                 .map(|limit| limit.by(name)),
         );
     }
+    warnings.extend(weaker::warnings(requirement));
     match requirement.signed_identity() {
         SignedIdentity::MatchRepoDigestOrExact | SignedIdentity::RemapIdentity { .. } => {
             warnings.push(tag_in_signature());
@@ -153,8 +155,8 @@ fn by_authority(authority: &Authority) -> Vec<Limitation> {
     if let Some(root) = authority.trust_root() {
         let left_out: Vec<String> = root
             .root()
-            .rekor_keys()
-            .filter(|log| !rules::is_known_log(log))
+            .other_rekor_logs()
+            .into_iter()
             .map(crate::trust::LogKey::name)
             .collect();
         if !left_out.is_empty() {
@@ -162,11 +164,7 @@ fn by_authority(authority: &Authority) -> Vec<Limitation> {
                 "CRI-O verifies entries of logs with ECDSA P-256 keys only, so those of {} do not count there",
                 left_out.join(", ")
             );
-            let field = if authority.field() == "keyless" {
-                "keyless.trustRoot"
-            } else {
-                "transparencyLog.trustRoot"
-            };
+            let field = weaker::trust_root_field(authority);
             warnings.push(Limitation::of(field, Reason::SignatureFormat, message));
         }
     }

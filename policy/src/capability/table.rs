@@ -132,19 +132,19 @@ const ROWS: &[Row] = &[
         Never("OR exists between keys only"),
     ),
     row(
-        "`transparencyLog`, trust root with one ECDSA log key",
+        "`transparencyLog`, trust root with one ECDSA P-256 log key",
         Features(&[Keys, FulcioAndLog]),
     ),
     row(
-        "`transparencyLog`, trust root with several ECDSA log keys",
+        "`transparencyLog`, trust root with several ECDSA P-256 log keys",
         Features(&[FulcioAndLog, KeyLists]),
     ),
     row(
-        "`keyless`: one identity, exact `issuer`, an e-mail address as exact `subject`; trust root with one ECDSA log key",
+        "`keyless`: one identity, exact `issuer`, an e-mail address as exact `subject`; trust root with one ECDSA P-256 log key",
         Features(&[FulcioAndLog]),
     ),
     row(
-        "the same, trust root with several ECDSA log keys",
+        "the same, trust root with several ECDSA P-256 log keys",
         Features(&[FulcioAndLog, KeyLists]),
     ),
     row(
@@ -152,8 +152,8 @@ const ROWS: &[Row] = &[
         Never("it compares one issuer and one e-mail address"),
     ),
     row(
-        "`transparencyLog` or `keyless`, trust root without any ECDSA log key",
-        Never("it knows ECDSA logs only"),
+        "`transparencyLog` or `keyless`, trust root without any ECDSA P-256 log key",
+        Never("it knows logs with P-256 keys only"),
     ),
     row("`certificate`", Features(&[Pki])),
     row(

@@ -38,7 +38,7 @@ fn without_ecdsa() -> Arc<TrustRoot> {
         .unwrap()
         .root;
     assert_eq!(
-        (root.ecdsa_rekor_keys().len(), root.rekor_keys().count()),
+        (root.p256_rekor_keys().len(), root.rekor_keys().count()),
         (0, 1)
     );
     Arc::new(root)
@@ -199,19 +199,19 @@ fn logs_and_identities() -> Vec<(&'static str, Vec<Policy>)> {
     let uri = "https://github.com/acme/app/.github/workflows/release.yml@refs/tags/v1";
     vec![
         (
-            "`transparencyLog`, trust root with one ECDSA log key",
+            "`transparencyLog`, trust root with one ECDSA P-256 log key",
             vec![by_key(&one), by_key(&public_good())],
         ),
         (
-            "`transparencyLog`, trust root with several ECDSA log keys",
+            "`transparencyLog`, trust root with several ECDSA P-256 log keys",
             vec![by_key(&two)],
         ),
         (
-            "`keyless`: one identity, exact `issuer`, an e-mail address as exact `subject`; trust root with one ECDSA log key",
+            "`keyless`: one identity, exact `issuer`, an e-mail address as exact `subject`; trust root with one ECDSA P-256 log key",
             vec![by_identity(&one), by_identity(&public_good())],
         ),
         (
-            "the same, trust root with several ECDSA log keys",
+            "the same, trust root with several ECDSA P-256 log keys",
             vec![by_identity(&two)],
         ),
         (
@@ -228,7 +228,7 @@ fn logs_and_identities() -> Vec<(&'static str, Vec<Policy>)> {
             ],
         ),
         (
-            "`transparencyLog` or `keyless`, trust root without any ECDSA log key",
+            "`transparencyLog` or `keyless`, trust root without any ECDSA P-256 log key",
             vec![by_key(&none), by_identity(&none)],
         ),
         (

@@ -1,8 +1,10 @@
 //! The files of a CRI-O node: policy.json, registries.d and namespace files.
 
+mod budget;
 pub mod document;
 pub mod features;
 pub mod fields;
+mod layer;
 pub mod locations;
 pub mod matching;
 pub mod registries_conf;
@@ -10,10 +12,9 @@ pub mod registries_d;
 pub mod render;
 pub mod rules;
 pub mod sigstore;
+mod table;
+pub(crate) mod texts;
 pub mod transition;
-
-/// The name of [`registries_conf`] before it read drop-ins.
-pub use self::registries_conf as mirrors;
 
 #[cfg(test)]
 #[path = "document_tests.rs"]

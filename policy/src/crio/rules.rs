@@ -15,10 +15,10 @@ use crate::crio::fields::Base64;
 use crate::crio::matching::{Match, Name, Prefix};
 use crate::crio::sigstore::{Fulcio, Pki, SigstoreSigned};
 use crate::identity::SignedIdentity;
-use crate::key::{KeyKind, PublicKey};
+use crate::key::PublicKey;
 use crate::model::Requirement;
 use crate::problem::Reason;
-use crate::trust::{LogKey, TrustRoot};
+use crate::trust::TrustRoot;
 use crate::version::Version;
 
 /// The most rules that one policy may become.
@@ -245,12 +245,7 @@ impl Limits {
         if !self.knows(Feature::FulcioAndLog, field, "log entries") {
             return false;
         }
-        let keys: Vec<&PublicKey> = root
-            .root()
-            .rekor_keys()
-            .filter(|log| is_known_log(log))
-            .map(LogKey::key)
-            .collect();
+        let keys = root.root().p256_rekor_keys();
         match keys.as_slice() {
             [] => {
                 let message = format!(
@@ -294,12 +289,6 @@ fn anchors(root: &TrustRoot) -> Vec<&Certificate> {
         }
     }
     all
-}
-
-/// Whether CRI-O verifies the entries of a log. One key of another algorithm in the list makes it
-/// refuse everything, and it hashes with SHA-256 whatever the curve.
-pub(crate) fn is_known_log(log: &LogKey) -> bool {
-    log.key().kind() == KeyKind::EcdsaP256
 }
 
 fn rule(mut signed: SigstoreSigned, identity: &Match) -> Rule {

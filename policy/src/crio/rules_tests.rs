@@ -107,7 +107,7 @@ fn keyless_is_fulcio_with_all_certificates_of_its_chains_and_the_ecdsa_logs() {
     let signed = signed(authority, &roots);
     let anchors = anchors(&root);
     assert_eq!(anchors.len(), 3);
-    let log = root.ecdsa_rekor_keys()[0];
+    let log = root.p256_rekor_keys()[0];
     let fulcio = Fulcio {
         ca_path: None,
         ca_data: Some(pems(&anchors)),
@@ -146,7 +146,7 @@ fn a_certificate_is_pki_with_all_that_it_must_name() {
 #[test]
 fn several_log_keys_are_a_list_that_older_versions_do_not_know() {
     let root = public_good();
-    let logs = [root.ecdsa_rekor_keys()[0].to_pem(), KEYS[1].to_owned()];
+    let logs = [root.p256_rekor_keys()[0].to_pem(), KEYS[1].to_owned()];
     let fulcio = root.fulcio_roots()[0].to_pem();
     let root = Arc::new(TrustRoot::from_pem(Some(&fulcio), &logs, &[], None).unwrap());
     let (reference, roots) = named(&root);
@@ -171,7 +171,7 @@ fn several_log_keys_are_a_list_that_older_versions_do_not_know() {
 #[test]
 fn a_trust_root_without_an_ecdsa_log_is_not_expressible() {
     let whole = public_good();
-    let ed25519 = whole.non_ecdsa_rekor_logs()[0].key().to_pem();
+    let ed25519 = whole.other_rekor_logs()[0].key().to_pem();
     let fulcio = whole.fulcio_roots()[0].to_pem();
     let root = Arc::new(TrustRoot::from_pem(Some(&fulcio), &[ed25519], &[], None).unwrap());
     let (reference, roots) = named(&root);

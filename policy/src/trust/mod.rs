@@ -3,7 +3,7 @@
 //! ```text
 //!  trusted_root.json ──from_trusted_root_json──▶ ┐
 //!  PEM fields        ──from_pem────────────────▶ ├ TrustRoot ──to_trusted_root_json──▶ verifier
-//!  a bundle          ──Deserialize─────────────▶ ┘     └─ fulcio_roots, ecdsa_rekor_keys ─▶ CRI-O
+//!  a bundle          ──Deserialize─────────────▶ ┘     └─ fulcio_roots, p256_rekor_keys ─▶ CRI-O
 //! ```
 //!
 //! Every way in ends in the same checks, so a [`TrustRoot`] is always one that the verifier takes.
@@ -117,13 +117,11 @@ impl LogKey {
         self.valid_for
     }
 
-    /// Whether CRI-O's library can verify with it: it takes ECDSA keys alone.
+    /// Whether CRI-O's library can verify the log's entries. It refuses everything where one key in
+    /// the list is no ECDSA key, and hashes with SHA-256 whatever the curve.
     #[must_use]
-    pub fn is_ecdsa(&self) -> bool {
-        matches!(
-            self.key.kind(),
-            KeyKind::EcdsaP256 | KeyKind::EcdsaP384 | KeyKind::EcdsaP521
-        )
+    pub fn is_p256(&self) -> bool {
+        self.key.kind() == KeyKind::EcdsaP256
     }
 }
 
@@ -206,17 +204,17 @@ impl TrustRoot {
 
     /// The keys of the transparency logs that CRI-O's library can verify with.
     #[must_use]
-    pub fn ecdsa_rekor_keys(&self) -> Vec<&PublicKey> {
+    pub fn p256_rekor_keys(&self) -> Vec<&PublicKey> {
         self.rekor_keys()
-            .filter(|log| log.is_ecdsa())
+            .filter(|log| log.is_p256())
             .map(LogKey::key)
             .collect()
     }
 
     /// The transparency logs that CRI-O's library cannot verify with, for the report.
     #[must_use]
-    pub fn non_ecdsa_rekor_logs(&self) -> Vec<&LogKey> {
-        self.rekor_keys().filter(|log| !log.is_ecdsa()).collect()
+    pub fn other_rekor_logs(&self) -> Vec<&LogKey> {
+        self.rekor_keys().filter(|log| !log.is_p256()).collect()
     }
 
     /// Whether certificates can be checked for their transparency.

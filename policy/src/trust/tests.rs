@@ -167,9 +167,9 @@ fn the_parts_for_cri_o_are_the_ones_of_the_public_good_root() {
     assert_eq!(root.fulcio_roots().len(), 2);
     assert!(root.fulcio_roots().iter().all(|one| one.is_self_issued()));
     assert_eq!(root.fulcio_intermediates().len(), 1);
-    assert_eq!(root.ecdsa_rekor_keys().len(), 1);
+    assert_eq!(root.p256_rekor_keys().len(), 1);
     let others: Vec<_> = root
-        .non_ecdsa_rekor_logs()
+        .other_rekor_logs()
         .into_iter()
         .map(LogKey::name)
         .collect();

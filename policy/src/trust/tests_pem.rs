@@ -70,7 +70,7 @@ fn pem_of_every_kind_becomes_a_root_that_the_library_reads() {
     assert_eq!(TrustRoot::from_trusted_root_json(&json).unwrap().root, root);
     assert_eq!(
         root.rekor_keys().next().unwrap().key_id(),
-        LogId::of(root.ecdsa_rekor_keys()[0])
+        LogId::of(root.p256_rekor_keys()[0])
     );
     assert!(root.has_ct_logs());
 }
@@ -250,7 +250,7 @@ fn more_roots_or_log_keys_than_the_limit_are_refused() {
 
     let mut texts: Vec<String> = (0..MAX_ENTRIES).map(ed25519).collect();
     assert_eq!(
-        rekor(&texts).unwrap().non_ecdsa_rekor_logs().len(),
+        rekor(&texts).unwrap().other_rekor_logs().len(),
         MAX_ENTRIES
     );
     texts[0].push_str(&ed25519(MAX_ENTRIES));

@@ -12,7 +12,7 @@ use image_verifier::environment::Environment;
 use image_verifier::run::{Subject, decide};
 use policy::bundle::Bundle;
 use policy::crio::document::PolicyJson;
-use policy::crio::mirrors;
+use policy::crio::registries_conf as mirrors;
 use policy::crio::render::{CrioFacts, Rendered, namespace_path, render};
 use policy::digest::Digest;
 use policy::flatten::{NodeFacts, flatten};
