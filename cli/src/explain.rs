@@ -9,10 +9,11 @@ use crds::{Problem, Severity};
 use policy::capability;
 use policy::explain::{Explanation, explain};
 use policy::flatten::NodeFacts;
-use policy::reference::{Reference, ReferenceError};
+use policy::reference::Reference;
 use policy::version::Version;
 use serde::Serialize;
 
+use crate::arguments::{image, namespace};
 use crate::input;
 use crate::output::{self, Answer, Format};
 use crate::runtime::Runtime;
@@ -103,24 +104,4 @@ pub(crate) fn run(args: &Args, format: Format) -> Answer {
     } else {
         Answer::Yes
     }
-}
-
-fn image(text: &str) -> Result<Reference, String> {
-    if text.contains("://") {
-        return Err("an image has no scheme in front: write it as it stands in a pod, such as registry.example.com/team/app:v1".to_owned());
-    }
-    Reference::parse(text).map_err(|error: ReferenceError| {
-        format!("{error}; write it as it stands in a pod, such as registry.example.com/team/app:v1")
-    })
-}
-
-/// A DNS label (RFC 1123), as Kubernetes demands of namespaces.
-fn namespace(text: &str) -> Result<String, &'static str> {
-    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    let good = (1..=63).contains(&text.len())
-        && text.bytes().all(inner)
-        && !text.starts_with('-')
-        && !text.ends_with('-');
-    let message = "a namespace has 1 to 63 lower-case letters, digits and inner dashes";
-    good.then(|| text.to_owned()).ok_or(message)
 }

@@ -1,11 +1,14 @@
-//! `nodeseal`: policies checked, rendered and explained on the desk, with no cluster.
+//! `nodeseal`: policies checked, rendered, explained and tried on the desk, with no cluster.
 
+mod arguments;
 mod explain;
 mod input;
 mod output;
 mod render;
 mod runtime;
 mod validate;
+mod verify;
+mod verify_bundle;
 
 use std::process::ExitCode;
 
@@ -32,6 +35,8 @@ enum Command {
     Validate(validate::Args),
     Render(render::Args),
     Explain(explain::Args),
+    Verify(verify::Args),
+    VerifyBundle(verify_bundle::Args),
 }
 
 fn main() -> ExitCode {
@@ -40,6 +45,8 @@ fn main() -> ExitCode {
         Command::Validate(args) => validate::run(args, cli.output),
         Command::Render(args) => render::run(args, cli.output),
         Command::Explain(args) => explain::run(args, cli.output),
+        Command::Verify(args) => verify::run(args, cli.output),
+        Command::VerifyBundle(args) => verify_bundle::run(args, cli.output),
     };
     answer.into()
 }

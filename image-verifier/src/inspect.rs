@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use policy::authority::{Authority, TrustRoots};
 use policy::flatten::{Decision, Outcome};
 use policy::model::{PolicyId, Requirement, RequirementDraft};
+use policy::reference::Reference;
 use policy::verifier::{Access, Limits};
 use tokio::time::{Instant, timeout_at};
 
@@ -18,7 +19,7 @@ use crate::candidate::{Candidate, Finding, Found};
 use crate::environment::Environment;
 use crate::evaluate::{Judge, PolicyVerdict, Verdict, evaluate};
 use crate::reason::{Reason, Refusal};
-use crate::registry::Registries;
+use crate::registry::{Registries, RegistryError, Resolved};
 use crate::run::Subject;
 use crate::search::Search;
 
@@ -54,6 +55,32 @@ pub struct AuthorityInspection {
     pub signatures: Vec<String>,
     /// Why none of them counts; nothing if one does.
     pub refusal: Option<Refusal>,
+}
+
+/// What the tag of `image` leads to, as containerd finds out before it asks a verifier: by the first
+/// host that has it. [`RegistryError::NotFound`] means that every host says so.
+pub async fn resolve(
+    image: &Reference,
+    access: &Access,
+    limits: &Limits,
+    environment: &Environment,
+    deadline: Instant,
+) -> Result<Resolved, RegistryError> {
+    let registries = Registries::new(image, access, environment, limits)?;
+    let tag = image.tag().unwrap_or_default();
+    let mut failure = RegistryError::NotFound;
+    for registry in registries.as_slice() {
+        match timeout_at(deadline, registry.resolve(tag)).await {
+            Ok(Ok(resolved)) => return Ok(resolved),
+            Ok(Err(RegistryError::NotFound)) => {}
+            Ok(Err(error)) => failure = error,
+            Err(_) => {
+                let cause = format!("{} gave no answer in time", registry.authority());
+                return Err(RegistryError::Transient { cause });
+            }
+        }
+    }
+    Err(failure)
 }
 
 /// Looks at `subject` until nothing is left or time is up, at the latest at `deadline`.

@@ -239,13 +239,13 @@ fn split_tag(name: &str) -> (&str, Option<&str>) {
 }
 
 fn split_host(name: &str) -> Result<(String, String), ReferenceError> {
-    let is_host = |first: &str| {
-        first.contains(['.', ':'])
-            || first == "localhost"
-            || first.bytes().any(|b| b.is_ascii_uppercase())
-    };
+    let is_host = |first: &str| first.contains(['.', ':']) || first == "localhost";
     let (host, path) = match name.split_once('/') {
         Some((first, rest)) if is_host(first) => (first.to_ascii_lowercase(), rest),
+        // Runtimes take it for a host by its capitals alone; in lower case it would be another name.
+        Some((first, _)) if first.bytes().any(|b| b.is_ascii_uppercase()) => {
+            return Err(ReferenceError::Host(first.to_owned()));
+        }
         _ if name.len() == 64 && name.bytes().all(|b| b.is_ascii_hexdigit()) => {
             return Err(ReferenceError::ImageId);
         }
@@ -381,6 +381,7 @@ mod tests {
         use ReferenceError as E;
         let cases = [
             ("", E::Empty),
+            ("Team/app", E::Host("Team".into())),
             ("example.com/App", E::Path("App".into())),
             ("example.com/a//b", E::Path(String::new())),
             ("example.com/a/", E::Path(String::new())),

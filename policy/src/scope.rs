@@ -14,6 +14,8 @@ use crate::reference::{self, ReferenceError};
 
 /// The most bytes a scope may have (also the schema's `maxLength`).
 pub const MAX_SCOPE: usize = 512;
+/// What the twin of a scope has more.
+const TWIN: &str = ":443";
 
 /// A canonical scope. Ordered and compared as its text.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -83,8 +85,11 @@ pub enum ScopeError {
 impl Scope {
     /// Parses a scope as users write it.
     pub fn parse(text: &str) -> Result<Self, ScopeError> {
+        if text.len() > MAX_SCOPE {
+            return Err(ScopeError::TooLong);
+        }
         let scope = Self::parse_compiled(text)?;
-        match scope.host().and_then(|host| host.strip_suffix(":443")) {
+        match scope.host().and_then(|host| host.strip_suffix(TWIN)) {
             Some(host) => Err(ScopeError::NotCanonical {
                 written: text.to_owned(),
                 canonical: format!("{host}{}", scope.below_host()),
@@ -100,7 +105,11 @@ impl Scope {
         if text.is_empty() {
             return Err(ScopeError::Empty);
         }
-        if text.len() > MAX_SCOPE {
+        let twin = text
+            .split('/')
+            .next()
+            .is_some_and(|host| host.ends_with(TWIN));
+        if text.len() > MAX_SCOPE + if twin { TWIN.len() } else { 0 } {
             return Err(ScopeError::TooLong);
         }
         if text.contains("://") {
@@ -368,6 +377,18 @@ mod tests {
         ] {
             assert_eq!(scope(text).as_str(), text);
         }
+    }
+
+    #[test]
+    fn the_twin_of_the_longest_scope_is_no_longer_than_tables_hold() {
+        let longest = format!("a.example/{}", "a/".repeat(300));
+        let longest = Scope::parse(longest[..MAX_SCOPE - 1].trim_end_matches('/')).unwrap();
+        let twin = longest.twin().unwrap();
+        assert!(twin.as_str().len() > MAX_SCOPE);
+        assert_eq!(Scope::parse_compiled(twin.as_str()), Ok(twin));
+        let longer = format!("{longest}{}", "a".repeat(MAX_SCOPE));
+        assert_eq!(Scope::parse(&longer), Err(ScopeError::TooLong));
+        assert_eq!(Scope::parse_compiled(&longer), Err(ScopeError::TooLong));
     }
 
     #[test]

@@ -39,7 +39,7 @@ struct Binary {
 }
 
 /// All peers, in the order in which the tests come to need them.
-pub const PEERS: [Peer; 8] = [
+pub const PEERS: [Peer; 9] = [
     Peer {
         name: "containerd",
         // Snapshotters that need libraries or kernel modules of their own.
@@ -105,6 +105,39 @@ pub const PEERS: [Peer; 8] = [
             built: "cosign",
             name: "cosign2",
         }],
+    },
+    Peer {
+        // One module for all of them: they share most of what they are built from.
+        name: "sigstore",
+        tags: "",
+        ldflags: "",
+        binaries: &[
+            Binary {
+                package: "github.com/sigstore/fulcio",
+                built: "fulcio",
+                name: "fulcio",
+            },
+            Binary {
+                package: "./trillian",
+                built: "trillian",
+                name: "trillian",
+            },
+            Binary {
+                package: "github.com/sigstore/rekor/cmd/rekor-server",
+                built: "rekor-server",
+                name: "rekor-server",
+            },
+            Binary {
+                package: "github.com/sigstore/rekor-tiles/v2/cmd/rekor-server/posix",
+                built: "posix",
+                name: "rekor-tiles",
+            },
+            Binary {
+                package: "./timestamp-server",
+                built: "timestamp-server",
+                name: "timestamp-server",
+            },
+        ],
     },
     Peer {
         name: "etcd",

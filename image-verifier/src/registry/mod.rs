@@ -11,6 +11,7 @@ mod dns;
 mod error;
 mod login;
 pub mod manifest;
+mod resolve;
 mod tls;
 mod transport;
 
@@ -25,6 +26,7 @@ use reqwest::{Client, RequestBuilder, Response, Url};
 use tokio::sync::OnceCell;
 
 pub use self::error::RegistryError;
+pub use self::resolve::Resolved;
 
 use self::auth::{Authorization, Challenge};
 use self::body::Budget;

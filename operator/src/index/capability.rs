@@ -59,12 +59,19 @@ impl Capabilities {
     }
 }
 
+/// Whether the runtime's version is known, so that an answer without a finding says that it can
+/// express the policy. One that nodeseal does not know cannot, whatever its version.
+pub(crate) fn is_known(runtime: &Runtime) -> bool {
+    let names_a_version = runtime.version.parse::<Version>().is_ok();
+    names_a_version || !matches!(runtime.name.as_str(), "containerd" | "cri-o")
+}
+
 fn ask(runtime: &Runtime, policy: &Policy) -> Answer {
     let version: Option<Version> = runtime.version.parse().ok();
     let asked = match (runtime.name.as_str(), version) {
         ("containerd", version) => capability::Runtime::Containerd(version),
         ("cri-o", Some(version)) => capability::Runtime::Crio(version),
-        // What is known of no version is left to the node's own report.
+        // What is known of no version is left to the node's own report, see `is_known`.
         ("cri-o", None) => return Answer::default(),
         (other, _) => {
             let message = format!(

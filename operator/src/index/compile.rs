@@ -1,6 +1,7 @@
 //! One policy by itself: what its spec comes to, before any node is looked at.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use crds::convert::{self, FieldProblem};
 use policy::aggregate::{Finding, Resolution, reason};
@@ -21,7 +22,7 @@ pub(crate) struct Compiled {
     /// Why no node of this version can express it.
     pub(crate) inexpressible: Option<Finding>,
     /// The policy, where nothing is wrong.
-    pub(crate) policy: Option<Policy>,
+    pub(crate) policy: Option<Arc<Policy>>,
 }
 
 /// Compiles; nothing while something that the policy refers to was not looked at yet.
@@ -50,7 +51,7 @@ pub(crate) fn compile(object: &PolicyObject, sources: &Sources, roots: &Roots) -
                 invalid: None,
                 resolution: Resolution::Resolved,
                 inexpressible: None,
-                policy: Some(policy),
+                policy: Some(Arc::new(policy)),
             });
         }
         Err(problems) => problems,

@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crds::convert::Configuration;
-use policy::aggregate::{Finding, InForce, Spec};
+use policy::aggregate::{Finding, InForce, Resolution, Spec};
 use policy::bundle::Bundle;
 use policy::digest::Digest;
 use policy::model::{Policy, PolicyId};
 use policy::trust::TrustRoot;
 
-use super::compile::{Compiled, compile, words};
+use super::compile::{Compiled, compile};
 use super::config::Config;
+use super::limits::{Limits, no_room};
 use super::objects::PolicyObject;
 use super::roots::Roots;
 use super::sources::{Source, Sources, of_spec, roots_of};
@@ -19,16 +20,21 @@ use super::sources::{Source, Sources, of_spec, roots_of};
 /// A valid form of a policy.
 #[derive(Debug, Clone)]
 pub(crate) struct Form {
-    pub(crate) policy: Policy,
+    pub(crate) policy: Arc<Policy>,
     pub(crate) digest: Digest,
+    /// Of its canonical JSON.
+    pub(crate) bytes: usize,
     /// Whether it is the spec as it is now.
     pub(crate) current: bool,
 }
 
 impl Form {
-    fn new(policy: Policy, current: bool) -> Self {
+    fn new(policy: Arc<Policy>, current: bool) -> Self {
         let digest = policy.digest();
+        // A policy has nothing that JSON cannot say; what cannot be weighed does not fit.
+        let json = serde_json::to_vec(&*policy);
         Self {
+            bytes: json.map_or(usize::MAX, |json| json.len()),
             policy,
             digest,
             current,
@@ -45,10 +51,12 @@ pub(crate) type InUse<'a> = BTreeMap<&'a str, BTreeMap<&'a Digest, &'a Arc<Trust
 pub(crate) struct Entry {
     /// The uid and generation that `compiled` is about.
     seen: (String, i64),
-    /// Nothing while it has to be compiled, or a reference was not looked at yet.
+    /// Nothing while it has to be compiled, a reference was not looked at yet, or it is refused.
     compiled: Option<Compiled>,
     /// Why the configuration does not permit it.
     refused: Option<Finding>,
+    /// Of how many bytes it is, where its namespace has no room for it.
+    no_room: Option<usize>,
     /// What nodes are given.
     pub(crate) form: Option<Form>,
 }
@@ -56,16 +64,28 @@ pub(crate) struct Entry {
 impl Entry {
     /// The policy by itself; nothing before it is settled.
     pub(crate) fn spec(&self, config: &Config, too_large: Option<&Finding>) -> Option<Spec> {
-        let compiled = self.compiled.as_ref()?;
         let in_force = match &self.form {
             None => InForce::Nothing,
             Some(form) if form.current => InForce::Current(form.digest.clone()),
             Some(form) => InForce::Kept(form.digest.clone()),
         };
+        let (invalid, resolution, inexpressible) = match (&self.refused, &self.compiled) {
+            (Some(refused), _) => {
+                let message = "not looked up before the policy is permitted";
+                let unknown = Finding::new(refused.reason.clone(), message);
+                (Some(refused.clone()), Resolution::Unknown(unknown), None)
+            }
+            (None, Some(compiled)) => (
+                compiled.invalid.clone().or(self.no_room.map(no_room)),
+                compiled.resolution.clone(),
+                compiled.inexpressible.clone(),
+            ),
+            (None, None) => return None,
+        };
         Some(Spec {
-            invalid: compiled.invalid.clone().or_else(|| self.refused.clone()),
-            resolution: compiled.resolution.clone(),
-            inexpressible: compiled.inexpressible.clone(),
+            invalid,
+            resolution,
+            inexpressible,
             in_force,
             halted: config.halted(),
             stalled: too_large.cloned().or_else(|| config.stalled()),
@@ -104,69 +124,54 @@ impl Forms {
         }
     }
 
-    /// Compiles what has changed, and takes up the form that follows.
+    /// Compiles what has changed and is permitted, and takes up the form that follows. `last` is
+    /// given the first time: the bundles that nodes were last given, newest first, where the last
+    /// valid forms are of specs that cannot be used as they are now.
     pub(crate) fn update<'a>(
         &mut self,
         policies: impl Iterator<Item = &'a PolicyObject> + Clone,
         sources: &Sources,
         roots: &Roots,
         configuration: &Configuration,
+        last: &[&Bundle],
     ) {
         let there: BTreeSet<&PolicyId> = policies.clone().map(|object| &object.id).collect();
         self.entries.retain(|id, _| there.contains(id));
-        for object in policies.clone() {
-            self.compile(object, sources, roots);
-        }
-        self.refuse(policies, configuration);
-        for entry in self.entries.values_mut() {
-            entry.take_form();
-        }
-    }
-
-    fn compile(&mut self, object: &PolicyObject, sources: &Sources, roots: &Roots) {
-        let seen = (object.meta.uid.clone(), object.meta.generation);
-        let entry = self.entries.entry(object.id.clone()).or_default();
-        if entry.seen.0 != seen.0 {
-            // Another object of the same name: what the one before it said is void.
-            *entry = Entry::default();
-        }
-        if entry.seen != seen {
-            entry.seen = seen;
-            entry.compiled = None;
-        }
-        if entry.compiled.is_none() {
-            entry.compiled = compile(object, sources, roots);
-        }
-    }
-
-    /// Finds the namespaced policies that the configuration does not permit.
-    fn refuse<'a>(
-        &mut self,
-        policies: impl Iterator<Item = &'a PolicyObject>,
-        configuration: &Configuration,
-    ) {
-        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut limits = Limits::default();
         for object in policies {
-            let (Some(namespace), Ok(spec)) = (object.id.namespace(), &object.spec) else {
-                continue;
-            };
-            let Some(entry) = self.entries.get_mut(&object.id) else {
-                continue;
-            };
-            if entry.compiled.as_ref().is_none_or(|c| c.policy.is_none()) {
-                entry.refused = None;
+            let entry = self.entries.entry(object.id.clone()).or_default();
+            entry.see(object);
+            entry.refused = limits.refuse(object, configuration);
+            if entry.refused.is_some() {
+                // What the administrator does not permit is no mistake whose last valid form is to
+                // be kept: it would be a way around every limit.
+                entry.compiled = None;
+                entry.no_room = None;
+                entry.form = None;
                 continue;
             }
-            let count = counts.entry(namespace).or_default();
-            *count += 1;
-            let mut problems = configuration.permits(&spec.policy.scopes);
-            if *count > configuration.max_per_namespace {
-                problems.insert(0, configuration.too_many());
+            if entry.still_no_room(&object.id, &limits) {
+                continue;
             }
-            entry.refused = problems
-                .first()
-                .map(|first| Finding::new(first.reason.as_str(), words(&problems)));
+            if entry.compiled.is_none() {
+                entry.compiled = compile(object, sources, roots);
+            }
+            entry.take_form();
+            if entry.form.is_none() {
+                let found = last.iter().find_map(|bundle| bundle.policy(&object.id));
+                let form = |policy: &Policy| Form::new(Arc::new(policy.clone()), false);
+                entry.form = found.map(form);
+            }
+            if let Some(namespace) = object.id.namespace() {
+                entry.limit(namespace, &mut limits, configuration);
+            }
         }
+    }
+
+    /// All forms that are in force, by id.
+    pub(crate) fn in_force(&self) -> impl Iterator<Item = (&PolicyId, &Form)> {
+        let entries = self.entries.iter();
+        entries.filter_map(|(id, entry)| Some((id, entry.form.as_ref()?)))
     }
 
     /// The contents of trust roots that are in force, by the name that policies call them by.
@@ -180,36 +185,74 @@ impl Forms {
         }
         in_use
     }
-
-    /// Takes the last valid forms from what nodes were last given, newest first, where the spec as
-    /// it is now cannot be used.
-    pub(crate) fn recover(&mut self, bundles: &[&Bundle]) {
-        for (id, entry) in &mut self.entries {
-            if entry.form.is_none() {
-                let last = bundles.iter().find_map(|bundle| bundle.policy(id));
-                entry.form = last.map(|policy| Form::new(policy.clone(), false));
-            }
-        }
-    }
 }
 
 impl Entry {
+    /// Forgets what is about another object, or about the object as it was.
+    fn see(&mut self, object: &PolicyObject) {
+        let seen = (object.meta.uid.clone(), object.meta.generation);
+        if self.seen.0 != seen.0 {
+            // Another object of the same name: what the one before it said is void.
+            *self = Self::default();
+        }
+        if self.seen != seen {
+            self.seen = seen;
+            self.compiled = None;
+        }
+    }
+
+    /// Whether nothing has changed about its being too large. Otherwise it is compiled again.
+    fn still_no_room(&mut self, id: &PolicyId, limits: &Limits<'_>) -> bool {
+        let (Some(bytes), Some(namespace)) = (self.no_room, id.namespace()) else {
+            return false;
+        };
+        let still = self.compiled.is_some() && !limits.fits(namespace, bytes);
+        if !still {
+            self.no_room = None;
+            self.compiled = None;
+        }
+        still
+    }
+
     fn take_form(&mut self) {
         let Some(compiled) = &self.compiled else {
             return;
         };
-        // What the administrator does not permit is no mistake whose last valid form is to be kept:
-        // it would be a way around every limit.
-        if self.refused.is_some() && compiled.policy.is_some() {
-            self.form = None;
-            return;
-        }
-        let policy = compiled.policy.as_ref().filter(|_| self.refused.is_none());
-        match (policy, &mut self.form) {
+        match (&compiled.policy, &mut self.form) {
             (Some(policy), Some(form)) if form.policy == *policy => form.current = true,
-            (Some(policy), form) => *form = Some(Form::new(policy.clone(), true)),
+            (Some(policy), form) => *form = Some(Form::new(Arc::clone(policy), true)),
             (None, Some(form)) => form.current = false,
             (None, None) => {}
+        }
+    }
+
+    /// Drops the form of a namespaced policy where there is no room for it, and the last valid one
+    /// where it is not permitted any more.
+    fn limit<'a>(
+        &mut self,
+        namespace: &'a str,
+        limits: &mut Limits<'a>,
+        configuration: &Configuration,
+    ) {
+        let Some(form) = &self.form else { return };
+        if limits.fits(namespace, form.bytes) {
+            let scopes: Vec<String> = form
+                .policy
+                .scopes()
+                .iter()
+                .map(ToString::to_string)
+                .collect();
+            if form.current || configuration.permits(&scopes).is_empty() {
+                limits.take(namespace, form.bytes);
+            } else {
+                self.form = None;
+            }
+            return;
+        }
+        self.no_room = Some(form.bytes);
+        self.form = None;
+        if let Some(compiled) = &mut self.compiled {
+            compiled.policy = None;
         }
     }
 }

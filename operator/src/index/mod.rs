@@ -20,9 +20,12 @@ mod capability;
 mod compile;
 mod config;
 mod emit;
+mod fit;
 mod forms;
+mod limits;
 mod objects;
 mod plan;
+mod release;
 mod root_status;
 mod roots;
 mod select;
@@ -44,11 +47,13 @@ use self::config::Config;
 use self::forms::Forms;
 use self::objects::Store;
 use self::plan::Names;
+use self::release::Release;
 use self::roots::Roots;
 use self::select::Classes;
 use self::sources::{Sources, of_root, of_spec};
 use self::write::Outbox;
 
+pub use self::limits::MAX_NAMESPACE_BYTES;
 pub use self::objects::{
     BundleObject, Change, ConfigObject, Meta, NodeObject, NodePolicyObject, Object, PolicyObject,
     Runtime, SpecObject, TrustRootObject,
@@ -66,6 +71,9 @@ pub struct Options {
     /// For how long changes of mere counts are gathered: a node that joins must not rewrite every
     /// policy at once.
     pub counts: SignedDuration,
+    /// For how long changes of namespaced policies, and of what they take keys from, are gathered
+    /// after one of them went out: tenants must not have all nodes written anew all the time.
+    pub namespaced: SignedDuration,
     /// For how long a bundle must have been of no use before it is deleted.
     pub unused: SignedDuration,
 }
@@ -76,6 +84,7 @@ impl Default for Options {
             exempt: BTreeSet::new(),
             joining: SignedDuration::from_mins(5),
             counts: SignedDuration::from_secs(10),
+            namespaced: SignedDuration::from_secs(10),
             unused: SignedDuration::from_mins(1),
         }
     }
@@ -122,6 +131,7 @@ pub struct Index {
     config: Config,
     capabilities: Capabilities,
     names: Names,
+    release: Release,
     outbox: Outbox,
     /// Whether the last valid forms were taken from the bundles.
     started: bool,
@@ -229,7 +239,7 @@ impl Index {
         }
         let classes = Classes::new(self.nodes.iter(), self.policies());
         let selections = self.selections(&classes);
-        let plan = self.plan(&classes, &selections);
+        let plan = self.plan(&classes, &selections, now);
         let statuses = self.statuses(&classes, &selections, &plan, now);
         self.outbox.begin();
         let mut writes = self.bundle_writes(&plan, now);
@@ -264,15 +274,15 @@ impl Index {
         let other_roots = self.roots.update(roots, &self.sources, &changed);
         self.forms
             .forget_users(policies.clone(), &changed, &other_roots);
+        let last = if self.started {
+            Vec::new()
+        } else {
+            last_bundles(&self.bundles, &self.node_policies, self.config.disabled)
+        };
         let configuration = &self.config.in_force;
         self.forms
-            .update(policies, &self.sources, &self.roots, configuration);
-        if !self.started {
-            let every = self.config.disabled;
-            let last = last_bundles(&self.bundles, &self.node_policies, every);
-            self.forms.recover(&last);
-            self.started = true;
-        }
+            .update(policies, &self.sources, &self.roots, configuration, &last);
+        self.started = true;
         true
     }
 
@@ -299,6 +309,7 @@ impl Index {
         self.doomed.clear();
         self.unused.clear();
         self.counts_due = None;
+        self.release = Release::default();
     }
 
     /// When [`Index::reconcile`] may have something to say although nothing happened.
@@ -312,6 +323,7 @@ impl Index {
         let later = joining.filter(|time| *time > now);
         let expiry = self.next_expiry.filter(|time| *time > now);
         let times = later.chain(collect).chain(self.counts_due).chain(expiry);
+        let times = times.chain(self.release.deadline());
         times.chain(self.outbox.deadline()).min()
     }
 }

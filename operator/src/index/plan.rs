@@ -1,18 +1,22 @@
 //! Which bundle each node shall run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use crds::bundle::{TooLarge, encode, object_name};
+use crds::bundle::TooLarge;
 use crds::types::PolicyBundleSpec;
+use jiff::Timestamp;
 use policy::aggregate::Finding;
-use policy::bundle::{Bundle, Settings};
+use policy::bundle::Settings;
 use policy::digest::Digest;
 use policy::model::PolicyId;
 use policy::problem::Reason;
 
 use super::Index;
+use super::fit::{Content, Fitting};
 use super::forms::Form;
 use super::objects::NodeObject;
+use super::release::{Cluster, Given, Namespaced};
 use super::select::Classes;
 
 /// How one policy selects nodes.
@@ -31,14 +35,16 @@ pub(crate) struct Plan {
     pub(crate) desired: BTreeMap<String, String>,
     /// Bundles that are wanted, with their content where they are not known to exist.
     pub(crate) wanted: BTreeMap<String, Option<PolicyBundleSpec>>,
-    /// Policies that some node's bundle has no room for.
+    /// Policies of bundles that cannot be written at all.
     pub(crate) too_large: BTreeMap<PolicyId, Finding>,
+    /// Namespaced policies that were left out of these bundles, and why.
+    pub(crate) left_out: BTreeMap<PolicyId, (Finding, BTreeSet<String>)>,
 }
 
-/// Names of bundles that were worked out before, by what went into them.
+/// What fits into bundles as it was worked out before, by what went into them.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
-    known: BTreeMap<Digest, Result<String, TooLarge>>,
+    known: BTreeMap<Digest, Result<Fitting, TooLarge>>,
 }
 
 impl Index {
@@ -50,7 +56,8 @@ impl Index {
                 let form = entry.and_then(|entry| entry.form.as_ref());
                 let selection = Selection {
                     by_class: classes.selected(object),
-                    kept: form.is_some_and(|form| !form.current),
+                    // A namespaced policy selects all nodes in every form.
+                    kept: object.id.namespace().is_none() && form.is_some_and(|form| !form.current),
                 };
                 (object.id.clone(), selection)
             })
@@ -94,8 +101,12 @@ impl Index {
         &mut self,
         classes: &Classes,
         selections: &BTreeMap<PolicyId, Selection>,
+        now: Timestamp,
     ) -> Plan {
         let settings = self.settings();
+        let given = self.given(now);
+        let none = Namespaced::new();
+        let namespaced = if self.config.disabled { &none } else { &*given };
         let mut plan = Plan::default();
         let mut names = std::mem::take(&mut self.names);
         let mut used = BTreeMap::new();
@@ -116,52 +127,87 @@ impl Index {
             };
             let forms: Vec<&Form> = selections
                 .iter()
+                .filter(|(id, _)| id.namespace().is_none())
                 .filter(|(id, selection)| in_class(selection) || kept.contains(id))
                 .filter_map(|(id, _)| self.forms.get(id)?.form.as_ref())
                 .filter(|_| !self.config.disabled)
                 .collect();
-            let content = fingerprint(&settings, &forms);
-            let bundle = || {
-                let policies = forms.iter().map(|form| form.policy.clone());
-                Bundle::new(settings.clone(), policies)
+            let digests = forms.iter().map(|form| &form.digest);
+            let digests = digests.chain(namespaced.values().map(|given| &given.digest));
+            let fingerprint = fingerprint(&settings, digests);
+            let content = Content {
+                settings: &settings,
+                cluster: forms.iter().map(|form| &*form.policy).collect(),
+                namespaced,
             };
-            let known = names.known.remove(&content);
-            let name = known.or_else(|| used.get(&content).cloned());
-            let name = name.unwrap_or_else(|| {
-                let bundle = bundle();
-                encode(&bundle).map(|_| object_name(&bundle.digest()))
-            });
-            match &name {
-                Ok(name) => {
+            let known = names.known.remove(&fingerprint);
+            let known = known.or_else(|| used.get(&fingerprint).cloned());
+            let fitting = known.unwrap_or_else(|| content.fit());
+            match &fitting {
+                Ok(fitting) => {
+                    let name = &fitting.name;
                     let is_there = self.bundles.get(name).is_some();
                     let spec = (!is_there && !plan.wanted.contains_key(name))
-                        .then(|| encode(&bundle()).ok())
+                        .then(|| content.spec(fitting))
                         .flatten();
                     plan.wanted.entry(name.clone()).or_insert(spec);
                     let desired = nodes.iter().map(|node| ((*node).to_owned(), name.clone()));
                     plan.desired.extend(desired);
+                    for (id, finding) in content.left_out(fitting) {
+                        let left_out = plan.left_out.entry(id);
+                        let (_, bundles) = left_out.or_insert((finding, BTreeSet::new()));
+                        bundles.insert(name.clone());
+                    }
                 }
                 Err(error) => {
                     let message = format!("{error}. Until then nodes keep what they have");
                     let finding = Finding::new(Reason::TooLarge.as_str(), message);
-                    let ids = forms.iter().map(|form| form.policy.id().clone());
-                    plan.too_large.extend(ids.map(|id| (id, finding.clone())));
+                    let ids = forms.iter().map(|form| form.policy.id());
+                    let ids = ids.chain(namespaced.keys());
+                    plan.too_large
+                        .extend(ids.map(|id| (id.clone(), finding.clone())));
                 }
             }
-            used.insert(content, name);
+            used.insert(fingerprint, fitting);
         }
         names.known = used;
         self.names = names;
         plan
     }
+
+    /// The namespaced policies that nodes are given now.
+    fn given(&mut self, now: Timestamp) -> Arc<Namespaced> {
+        let mut namespaced = Namespaced::new();
+        let mut policies = BTreeMap::new();
+        for (id, form) in self.forms.in_force() {
+            let (id, digest) = (id.clone(), form.digest.clone());
+            if id.namespace().is_none() {
+                policies.insert(id, digest);
+            } else {
+                let given = Given {
+                    policy: Arc::clone(&form.policy),
+                    digest,
+                    bytes: form.bytes,
+                };
+                namespaced.insert(id, given);
+            }
+        }
+        let cluster = Cluster {
+            configuration: self.config.in_force.clone(),
+            disabled: self.config.disabled,
+            policies,
+        };
+        let window = self.options.namespaced;
+        self.release.now(namespaced, cluster, window, now)
+    }
 }
 
 /// Tells sets of policies apart without writing their JSON each time.
-fn fingerprint(settings: &Settings, forms: &[&Form]) -> Digest {
+fn fingerprint<'a>(settings: &Settings, digests: impl Iterator<Item = &'a Digest>) -> Digest {
     let mut text = serde_json::to_string(settings).unwrap_or_default();
-    for form in forms {
+    for digest in digests {
         text.push('\n');
-        text.push_str(form.digest.as_str());
+        text.push_str(digest.as_str());
     }
     Digest::of(text.as_bytes())
 }

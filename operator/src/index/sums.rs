@@ -1,6 +1,6 @@
 //! The status of every policy, from what all nodes report.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crds::types::PolicyStatus;
 use jiff::Timestamp;
@@ -9,6 +9,7 @@ use policy::digest::Digest;
 use policy::model::PolicyId;
 
 use super::Index;
+use super::capability::is_known;
 use super::objects::{NodeObject, NodePolicyObject, PolicyObject, Runtime};
 use super::plan::{Plan, Selection};
 use super::select::Classes;
@@ -21,7 +22,7 @@ struct View<'a> {
     class: usize,
     joining: bool,
     runtime: Option<&'a Runtime>,
-    /// As people call it.
+    /// As people call it; empty while its version is not known.
     runtime_name: String,
     /// Digests of the policies that the node runs.
     applied: Option<&'a BTreeMap<PolicyId, Digest>>,
@@ -72,7 +73,7 @@ impl Index {
         distinct.sort();
         distinct.dedup();
         let mut capabilities = std::mem::take(&mut self.capabilities);
-        let mut digests = std::collections::BTreeSet::new();
+        let mut digests = BTreeSet::new();
         for object in self.policies() {
             let form = self.forms.get(&object.id).and_then(|e| e.form.as_ref());
             if let Some(form) = form {
@@ -98,7 +99,8 @@ impl Index {
     ) -> View<'a> {
         let own = self.node_policies.get(&node.name);
         let applied = own.and_then(|own| own.applied.as_ref());
-        let runtime_name = runtime.map_or_else(String::new, |runtime| {
+        let known = runtime.filter(|runtime| is_known(runtime));
+        let runtime_name = known.map_or_else(String::new, |runtime| {
             format!("{} {}", runtime.name, runtime.version)
                 .trim_end()
                 .to_owned()
@@ -132,6 +134,7 @@ impl Index {
         let spec = entry.spec(&self.config, plan.too_large.get(&object.id))?;
         let in_force = spec.in_force.digest().cloned();
         let programmed = was_programmed(object, in_force.as_ref());
+        let left_out = plan.left_out.get(&object.id);
         let nodes = views.iter().map(|view| {
             let selected = self.selects(&object.id, selection, view.node, view.class);
             let applied = view.applied.and_then(|digests| digests.get(&object.id));
@@ -146,9 +149,10 @@ impl Index {
                 reachable: view.node.reachable,
                 joining: view.joining && programmed,
                 runtime: &view.runtime_name,
-                unsupported: answer.and_then(|a| a.prevents.as_ref()).or_else(|| {
-                    digest.and_then(|digest| reported(&object.id, digest, view, applied))
-                }),
+                unsupported: answer
+                    .and_then(|a| a.prevents.as_ref())
+                    .or_else(|| no_room(left_out?, plan, view))
+                    .or_else(|| reported(&object.id, digest?, view, applied)),
                 warnings: answer.map_or(&[], |answer| &answer.warnings),
                 applied,
                 report: view.own.and_then(|own| own.report.as_ref()),
@@ -157,6 +161,16 @@ impl Index {
         let summary = aggregate(&spec, nodes);
         Some(status(object, in_force.as_ref(), summary, now))
     }
+}
+
+/// Why the bundle of a node has no room for a policy, if so.
+fn no_room<'a>(
+    (finding, bundles): &'a (Finding, BTreeSet<String>),
+    plan: &Plan,
+    view: &View<'_>,
+) -> Option<&'a Finding> {
+    let bundle = plan.desired.get(&view.node.name)?;
+    bundles.contains(bundle).then_some(finding)
 }
 
 /// Why a node cannot express a policy as its agent has it, as far as that is about the form in

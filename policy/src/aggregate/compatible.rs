@@ -10,8 +10,8 @@ use crate::problem::Reason;
 
 /// The most different findings or warnings that the message has.
 const MOST: usize = 10;
-/// The most runtimes that are named for one of them.
-const MOST_RUNTIMES: usize = 3;
+/// The most runtimes or nodes that are named for one of them.
+const MOST_NAMES: usize = 3;
 
 /// What keeps nodes from having a policy, the worst first: where nothing at all is enforced, where
 /// this policy cannot be, where it would not deny anyway.
@@ -55,6 +55,15 @@ pub(super) fn compatible(spec: &Spec, tally: &Tally<'_>) -> Condition {
     // The worst is the reason, of two that are as bad the one that more nodes share; all of them
     // are in the message.
     found.sort_by_key(|(finding, nodes, _)| (severity(&finding.reason), Reverse(*nodes)));
+    if found.is_empty() && !tally.unknown.is_empty() {
+        let nodes: Vec<&str> = tally.unknown.iter().map(String::as_str).collect();
+        let message = format!(
+            "the version of the runtime is not known yet on {} of the selected nodes ({}), so their agents have to report first: see that they run there",
+            nodes.len(),
+            names(&nodes)
+        );
+        return Condition::of(kind, Truth::Unknown, reason::RUNTIME_UNKNOWN, message);
+    }
     let Some((Finding { reason, .. }, ..)) = found.first() else {
         let message = format!(
             "the runtime of every selected node can express the policy{}",
@@ -98,11 +107,11 @@ fn warnings(by_runtime: &BTreeMap<&str, &[String]>) -> String {
     format!("; {}", some_of(parts))
 }
 
-/// The first runtimes, and how many more.
-fn names(runtimes: &[&str]) -> String {
-    let first = runtimes.iter().take(MOST_RUNTIMES).copied();
+/// The first names, and how many more.
+fn names(names: &[&str]) -> String {
+    let first = names.iter().take(MOST_NAMES).copied();
     let first = first.collect::<Vec<_>>().join(", ");
-    match runtimes.len().saturating_sub(MOST_RUNTIMES) {
+    match names.len().saturating_sub(MOST_NAMES) {
         0 => first,
         more => format!("{first} and {more} more"),
     }

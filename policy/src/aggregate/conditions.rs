@@ -19,6 +19,8 @@ pub mod reason {
     pub const NOT_READ: &str = "NotRead";
     /// `Compatible`: every selected node's runtime can express the policy.
     pub const COMPATIBLE: &str = "Compatible";
+    /// `Compatible` is unknown: the runtime's version of some node is not known yet.
+    pub const RUNTIME_UNKNOWN: &str = "RuntimeUnknown";
     /// `Programmed`: all nodes that could be waited for run the policy.
     pub const PROGRAMMED: &str = "Programmed";
     /// `Programmed`: there is no node to wait for.

@@ -17,7 +17,8 @@ pub struct Node<'a> {
     pub reachable: bool,
     /// Whether it joined so recently that waiting for it would only make conditions flap.
     pub joining: bool,
-    /// Its runtime as people call it, such as `cri-o 1.34.1`; empty while unknown.
+    /// Its runtime as people call it, such as `cri-o 1.34.1`; empty while it or its version is
+    /// unknown. Then nobody but the node's agent can say whether it can express the policy.
     pub runtime: &'a str,
     /// Why its runtime cannot express the policy, if so.
     pub unsupported: Option<&'a Finding>,
@@ -102,6 +103,8 @@ pub(super) struct Tally<'a> {
     pub(super) pending: BTreeSet<String>,
     /// What runtimes cannot express, with the runtimes and how many nodes have them.
     pub(super) unsupported: BTreeMap<Finding, BTreeMap<String, usize>>,
+    /// Nodes whose runtime is not known and whose agents have yet to report the policy.
+    pub(super) unknown: BTreeSet<String>,
     /// By runtime, what to know about those that can express the policy.
     pub(super) warnings: BTreeMap<&'a str, &'a [String]>,
 }
@@ -117,7 +120,13 @@ pub(super) fn tally<'a>(
         if node.unsupported.is_none() && !node.warnings.is_empty() {
             tally.warnings.entry(node.runtime).or_insert(node.warnings);
         }
-        match node.class(in_force) {
+        let class = node.class(in_force);
+        let waited_for =
+            matches!(class, Class::Failed(_)) || (matches!(class, Class::Pending) && !node.joining);
+        if node.runtime.is_empty() && waited_for {
+            tally.unknown.insert(node.name.to_owned());
+        }
+        match class {
             Class::Unsupported(finding) => {
                 counts.unsupported += 1;
                 let runtimes = tally.unsupported.entry(finding.clone()).or_default();

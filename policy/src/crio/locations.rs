@@ -40,6 +40,10 @@ impl Needs {
         Self(policies.map(need).collect())
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// With the places that the images of these scopes are pulled from.
     pub(crate) fn add_mirrors(&mut self, registries: &[Registry]) {
         let index = Endpoints::new(registries);
@@ -118,7 +122,7 @@ fn refused_within(file: &str, location: &str, wider: &str) -> String {
     )
 }
 
-/// registries.d/nodeseal.yaml, or nothing where no location is needed. JSON strings are YAML.
+/// registries.d/nodeseal.yaml, or nothing where no location is needed.
 #[must_use]
 pub fn registries_d(locations: &BTreeSet<String>) -> Option<File> {
     if locations.is_empty() {
@@ -128,7 +132,7 @@ pub fn registries_d(locations: &BTreeSet<String>) -> Option<File> {
         "# Written by nodeseal: where signatures are looked up in the registry.\ndocker:\n",
     );
     for location in locations {
-        let name = serde_json::Value::from(location.as_str());
+        let name = quoted(location);
         // Writing to a String cannot fail.
         let _ = writeln!(text, "  {name}:\n    use-sigstore-attachments: true");
     }
@@ -136,6 +140,23 @@ pub fn registries_d(locations: &BTreeSet<String>) -> Option<File> {
         bytes: text.into_bytes(),
         mode: 0o644,
     })
+}
+
+/// In YAML's double quotes. The place of a mirror is whatever the node's registries.conf says.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            ' '..='~' => quoted.push(c),
+            // Writing to a String cannot fail.
+            _ => {
+                let _ = write!(quoted, "\\U{:08x}", u32::from(c));
+            }
+        }
+    }
+    quoted.push('"');
+    quoted
 }
 
 #[cfg(test)]

@@ -129,3 +129,11 @@ fn mirrors_of_mirrors_are_not_asked() {
     let (ours, _) = settled(&[policy("p", &["a.example:1/x"], &[])], conf, &[]);
     assert_eq!(ours, ["a.example:1/x", "m.example/x"]);
 }
+
+#[test]
+fn a_location_with_characters_that_yaml_refuses_is_escaped() {
+    let file = registries_d(&["a.example/\u{7f}\u{85}\"\\\u{1f600}".to_owned()].into()).unwrap();
+    let text = String::from_utf8(file.bytes).unwrap();
+    let line = text.lines().nth(2).unwrap();
+    assert_eq!(line, r#"  "a.example/\U0000007f\U00000085\"\\\U0001f600":"#);
+}

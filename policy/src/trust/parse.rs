@@ -7,6 +7,7 @@ use super::check::{self, Kind};
 use super::keys::{self, LogId, Refusal};
 use super::{Authority, LogKey, MAX_BYTES, Parts, TrustError, TrustProblem, TrustRoot, Window};
 use crate::certificate::Certificate;
+use crate::text::is_plain;
 
 const MEDIA_TYPES: [&str; 3] = [
     "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
@@ -78,11 +79,24 @@ fn read(text: &str) -> Result<Wire, TrustError> {
         let path = error.path().to_string();
         // `?` stands for a place that is not known.
         let path = path.trim_end_matches('?').trim_end_matches('.');
-        TrustError::new(path, TrustProblem::Json(error.inner().to_string()))
+        TrustError::new(path, TrustProblem::Json(plain(&error.inner().to_string())))
     })?;
     let end = json.end();
-    end.map_err(|error| TrustError::new("", TrustProblem::Json(error.to_string())))?;
+    end.map_err(|error| TrustError::new("", TrustProblem::Json(plain(&error.to_string()))))?;
     Ok(wire)
+}
+
+/// What a parser says holds parts of the text, which a terminal must not obey.
+fn plain(text: &str) -> String {
+    text.chars()
+        .map(|c| {
+            if is_plain(c.encode_utf8(&mut [0; 4])) {
+                c
+            } else {
+                '\u{fffd}'
+            }
+        })
+        .collect()
 }
 
 /// Gathers what is left out.

@@ -4,6 +4,7 @@ mod nodes;
 mod policies;
 mod roots;
 mod scale;
+mod tenants;
 mod world;
 
 use crds::convert::Holder;

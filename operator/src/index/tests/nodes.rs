@@ -240,3 +240,42 @@ fn not_compatible_names_runtime_version_authority_and_field_and_the_worst_reason
     assert!(authority.is_some(), "{message}");
     assert_eq!(world.condition(&id, "Stalled"), "True NotExpressible");
 }
+
+#[test]
+fn a_runtime_of_unknown_version_is_not_compatible_before_its_agent_reports() {
+    let unknown = [
+        Some(runtime("cri-o", "")),
+        Some(runtime("containerd", "")),
+        Some(runtime("cri-o", "nightly")),
+        None,
+    ];
+    for unknown in unknown {
+        let (mut world, id) = (World::new(), cluster("p"));
+        world.join("a", &[]);
+        world.join("b", &[]);
+        let mut node = world.nodes["b"].clone();
+        node.runtime = unknown;
+        world.change_node(node);
+        world.apply_policy(&id, spec("registry.example/team"));
+        world.settle();
+        for kind in ["Compatible", "Ready"] {
+            assert_eq!(world.condition(&id, kind), "Unknown RuntimeUnknown");
+        }
+        assert_eq!(world.condition(&id, "Stalled"), "");
+        assert_eq!(world.condition(&id, "Reconciling"), "True RollingOut");
+        let message = world.message(&id, "Compatible");
+        assert!(message.contains("1 of the selected nodes (b)"), "{message}");
+        assert_eq!(counts(&world, &id), (2, 0, 0, 0, 0));
+        world.agents_apply();
+        world.later();
+        assert_eq!(world.condition(&id, "Ready"), "True Ready");
+        assert_eq!(counts(&world, &id), (2, 2, 0, 0, 0));
+
+        // What holds for every version needs none.
+        let tenant = namespaced("ns", "p");
+        world.apply_policy(&tenant, spec("b.example"));
+        world.settle();
+        let compatible = world.condition(&tenant, "Compatible");
+        assert_eq!(compatible, "False NamespacedUnsupported");
+    }
+}

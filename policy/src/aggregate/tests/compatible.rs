@@ -174,3 +174,47 @@ fn what_no_node_can_express_is_not_expressible() {
     }
     assert_eq!(condition(&summary, Stalled), Some((Truth::True, reason)));
 }
+
+#[test]
+fn a_runtime_of_unknown_version_is_unknown_until_its_agent_runs_the_policy() {
+    let unknown = |fixture: Fixture| Fixture {
+        runtime: "",
+        ..fixture
+    };
+    let runtime_unknown = Some((Truth::Unknown, reason::RUNTIME_UNKNOWN));
+    for waited_for in [
+        unknown(Fixture::behind("b")),
+        unknown(Fixture::failed("b", "WriteFailed")),
+    ] {
+        let summary = sum(&valid(), &[Fixture::updated("a"), waited_for]);
+        check_invariants(&summary);
+        for kind in [Compatible, Ready] {
+            assert_eq!(condition(&summary, kind), runtime_unknown);
+        }
+        assert_eq!(condition(&summary, Stalled), None);
+        assert!(condition(&summary, Reconciling).is_some());
+        let text = message(&summary, Compatible);
+        assert!(text.contains("1 of the selected nodes (b)"), "{text}");
+    }
+    let joining = Fixture {
+        joining: true,
+        ..Fixture::behind("b")
+    };
+    let gone = Fixture {
+        reachable: false,
+        ..Fixture::behind("b")
+    };
+    for not_waited_for in [joining, gone, Fixture::updated("b")] {
+        let summary = sum(&valid(), &[Fixture::updated("a"), unknown(not_waited_for)]);
+        check_invariants(&summary);
+        let compatible = Some((Truth::True, reason::COMPATIBLE));
+        assert_eq!(condition(&summary, Compatible), compatible);
+    }
+    // What is known to be unsupported is said first.
+    let nodes = [
+        Fixture::unsupported("a", Reason::NotExpressible),
+        unknown(Fixture::behind("b")),
+    ];
+    let compatible = condition(&sum(&valid(), &nodes), Compatible).map(|(truth, _)| truth);
+    assert_eq!(compatible, Some(Truth::False));
+}

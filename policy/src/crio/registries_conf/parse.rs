@@ -83,6 +83,9 @@ fn version_1(top: Fields<'_>) -> Result<Option<Vec<Registry>>, RegistriesConfErr
         }
         for location in locations {
             let location = trimmed(location, place)?.to_owned();
+            if location.is_empty() {
+                return Err(RegistriesConfError::NoName(place));
+            }
             let registry = Registry {
                 prefix: location.clone(),
                 location: Some(location.clone()),

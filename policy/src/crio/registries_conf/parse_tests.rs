@@ -318,3 +318,11 @@ proptest::proptest! {
         let _ = parse(&text);
     }
 }
+
+#[test]
+fn an_empty_name_in_version_1_is_refused() {
+    for section in ["insecure", "block"] {
+        let said = refusal(&format!("[registries.{section}]\nregistries = [\"\"]\n"));
+        assert!(said.contains("neither `location` nor `prefix`"), "{said}");
+    }
+}

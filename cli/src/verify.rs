@@ -1,0 +1,201 @@
+//! `nodeseal verify`.
+
+mod access;
+mod report;
+mod text;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use crds::Severity;
+use image_verifier::environment::Environment;
+use image_verifier::inspect::{Inspection, inspect, resolve};
+use image_verifier::registry::RegistryError;
+use image_verifier::run::Subject;
+use policy::bundle::Bundle;
+use policy::explain::{Coverage, Explanation, Outcome as Meant, explain};
+use policy::flatten::{Decision, NodeFacts, Outcome};
+use policy::model::{PolicyId, Requirement};
+use policy::reference::Reference;
+use policy::verifier::{Access, Limits};
+use tokio::time::Instant;
+
+use crate::arguments::{image, namespace};
+use crate::input;
+use crate::output::{self, Answer, Format};
+use report::{Report, Word};
+
+/// Verify an image as a node would.
+///
+/// Looks for signatures in the registry and weighs them by the policies: the same code as on a
+/// node, with the proxies, registry hosts and credentials of this machine. A node may have others,
+/// and knows nothing of an imagePullSecret. A nodeSelector is not looked at: the node is taken to
+/// be one that all policies select.
+#[derive(clap::Args)]
+#[command(
+    override_usage = "nodeseal verify <IMAGE> -f <PATH>... [OPTIONS]",
+    after_help = "Exit codes: 0 allowed; 1 denied, or policies are not valid; 2 wrong usage; 3 could not tell: the registry does not answer or wants credentials, or something could not be read."
+)]
+pub(crate) struct Args {
+    /// The image as it stands in a pod, such as `registry.example.com/team/app:v1`. A tag is looked
+    /// up first; of a multi-arch image the index counts, which is what containerd asks about.
+    #[arg(value_name = "IMAGE", value_parser = image)]
+    image: Reference,
+    /// Files, folders with all folders in them (.yaml, .yml, .json), or `-` for standard input.
+    /// Any `ConfigMap`, `Secret` and `TrustRoot` that policies refer to belongs in there as well.
+    #[arg(short, long = "filename", value_name = "PATH")]
+    filename: Vec<PathBuf>,
+    /// The namespace of the pod; without it no policy of a namespace takes part.
+    #[arg(short, long, value_name = "NS", value_parser = namespace)]
+    namespace: Option<String>,
+    /// Docker's `config.json`, or the folder that holds it; that of `$DOCKER_CONFIG`, else of
+    /// ~/.docker, where it is left out.
+    #[arg(long, value_name = "PATH")]
+    docker_config: Option<PathBuf>,
+    /// A folder as containerd's `config_path`, with a `hosts.toml` for each registry; again for
+    /// more. This machine's /etc/containerd/certs.d and /etc/docker/certs.d where it is left out.
+    #[arg(long, value_name = "DIR")]
+    certs_dir: Vec<PathBuf>,
+    /// How many seconds the registry may take in all. A node has 8 unless configured otherwise.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
+    timeout: u64,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &Args, format: Format) -> Answer {
+    if args.filename.is_empty() {
+        let message = "policies are read from files only in this version, not yet from a cluster: name them with -f, as in `nodeseal verify IMAGE -f policies/`";
+        output::usage(ErrorKind::MissingRequiredArgument, message);
+    }
+    let access = match access::of(args.docker_config.as_deref(), &args.certs_dir) {
+        Ok(access) => access,
+        Err(message) => {
+            output::error_line(message);
+            return Answer::Unknown;
+        }
+    };
+    let loaded = input::load(&args.filename);
+    if loaded.has_errors() {
+        output::print_problems(loaded.problems_of(Severity::Error));
+        if input::is_incomplete(&loaded) {
+            output::error_line("some policies could not be read, so nothing is verified");
+            return Answer::Unknown;
+        }
+        output::error_line("not all policies are valid, so nothing is verified: mend them first");
+        return Answer::No;
+    }
+    let bundle = input::bundle(&loaded);
+    let namespace = args.namespace.as_deref();
+    let facts = NodeFacts::default();
+    let explanation = explain(&bundle, &facts, &args.image, namespace, &[]);
+    let decision = decision(&bundle, &explanation);
+    let report = if decided_without_signatures(&decision) {
+        Report::of_policies(&explanation)
+    } else {
+        let time = Duration::from_secs(args.timeout);
+        match look(&args.image, &decision, &access, time) {
+            Ok((subject, inspection)) => Report::of_signatures(&explanation, &subject, &inspection),
+            Err(message) => {
+                output::error_line(message);
+                return Answer::Unknown;
+            }
+        }
+    };
+    let report = report.with_problems(&loaded.problems);
+    match format {
+        Format::Json => output::print_json(&report),
+        Format::Text => {
+            output::print_problems(loaded.problems_of(Severity::Warning));
+            text::print(&report);
+        }
+    }
+    match report.verdict {
+        Word::Allowed => Answer::Yes,
+        Word::Denied => Answer::No,
+        Word::Unknown => Answer::Unknown,
+    }
+}
+
+/// What has to happen to the image, with the policies of its namespace: what a node's files hold
+/// for one that is told the namespace.
+fn decision<'a>(bundle: &'a Bundle, explanation: &Explanation) -> Decision<'a> {
+    let of = |id: &PolicyId| -> Option<(&'a PolicyId, &'a Requirement)> {
+        let policy = bundle.policy(id)?;
+        Some((policy.id(), policy.requirement()))
+    };
+    let (outcome, exempt) = match &explanation.verdict.outcome {
+        Meant::Exempt { .. } => (Outcome::Exempt, true),
+        Meant::Verify { policies } => (
+            Outcome::Verify(policies.iter().filter_map(of).collect()),
+            false,
+        ),
+        // The last two are about a runtime, and none was named.
+        Meant::Default { .. } | Meant::Reject { .. } | Meant::Unchecked => {
+            (Outcome::Default(explanation.default_action), false)
+        }
+    };
+    let audited = explanation
+        .policies
+        .iter()
+        .filter(|relevant| !exempt && relevant.coverage == Coverage::Audit);
+    Decision {
+        scope: None,
+        outcome,
+        audit: audited.filter_map(|relevant| of(&relevant.id)).collect(),
+    }
+}
+
+fn decided_without_signatures(decision: &Decision<'_>) -> bool {
+    !matches!(decision.outcome, Outcome::Verify(_)) && decision.audit.is_empty()
+}
+
+/// The image by digest, with what was found about it; or why nothing could be.
+fn look(
+    image: &Reference,
+    decision: &Decision<'_>,
+    access: &Access,
+    time: Duration,
+) -> Result<(Subject, Inspection), String> {
+    let environment = Environment::from_variables(std::env::vars_os());
+    let limits = Limits {
+        // The library answers after 80 % of it.
+        timeout_ms: u64::try_from(time.as_millis()).unwrap_or(u64::MAX) / 4 * 5,
+        ..Limits::default()
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot ask the registry: {error}"))?;
+    let found = runtime.block_on(async {
+        let deadline = Instant::now() + time;
+        let digest = match image.digest() {
+            Some(digest) => digest.clone(),
+            None => match resolve(image, access, &limits, &environment, deadline).await {
+                Ok(resolved) => resolved.digest,
+                Err(error) => return Err(unresolved(image, &error)),
+            },
+        };
+        let subject = Subject {
+            image: image.clone(),
+            digest,
+        };
+        let found = inspect(&subject, decision, access, &limits, &environment, deadline).await;
+        Ok((subject, found))
+    });
+    // Lookups that are still under way have nothing to say any more.
+    runtime.shutdown_background();
+    found
+}
+
+fn unresolved(image: &Reference, error: &RegistryError) -> String {
+    match error {
+        RegistryError::NotFound => {
+            format!("the registry has no image {image}: check its name and tag")
+        }
+        error => format!(
+            "the digest of {image} is not known: {}: {error}",
+            error.reason()
+        ),
+    }
+}
