@@ -15,6 +15,7 @@ use node_agent::layout::{VerifierPlace, relative};
 use node_agent::runtime::Runtime;
 use node_agent::runtime::containerd::Containerd;
 use node_agent::runtime::crio::Crio;
+use policy::verifier::CredentialProvider;
 use policy::version::Version;
 use tracing_subscriber::EnvFilter;
 
@@ -54,6 +55,13 @@ pub(crate) struct Args {
     /// already name it as `bin_dir`, so no drop-in is written
     #[arg(long, value_name = "DIR", value_parser = VerifierPlace::in_folder)]
     bin_dir: Option<VerifierPlace>,
+    /// The kubelet's --image-credential-provider-config, as the kubelet sees it: the verifier gets
+    /// its credentials from the same providers
+    #[arg(long, value_name = "PATH", value_parser = node_path, requires = "credential_provider_bin_dir")]
+    credential_provider_config: Option<String>,
+    /// The kubelet's --image-credential-provider-bin-dir, as the kubelet sees it
+    #[arg(long, value_name = "DIR", value_parser = node_path, requires = "credential_provider_config")]
+    credential_provider_bin_dir: Option<String>,
     /// CRI-O's policy file, as CRI-O sees it [default: what crio.conf names, else
     /// /etc/crio/policy.json]
     #[arg(long, value_name = "PATH", value_parser = plain_path)]
@@ -114,6 +122,10 @@ fn image(text: &str) -> Result<String, String> {
 
 fn plain_path(text: &str) -> Result<String, String> {
     relative(text).ok_or_else(|| "give an absolute path without `.` and `..`".to_owned())
+}
+
+fn node_path(text: &str) -> Result<String, String> {
+    plain_path(text).map(|path| format!("/{path}"))
 }
 
 /// A DNS subdomain, as every name of a node is; it becomes part of a selector.
@@ -191,6 +203,10 @@ impl Args {
                         chosen: self.bin_dir.is_some(),
                         place: self.bin_dir.unwrap_or_default(),
                     },
+                    credential_provider: self
+                        .credential_provider_config
+                        .zip(self.credential_provider_bin_dir)
+                        .map(|(config, bin_dir)| CredentialProvider { config, bin_dir }),
                 })
             }
         };

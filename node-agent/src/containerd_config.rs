@@ -31,6 +31,9 @@ pub struct ContainerdConfig {
     pub sandbox_image: Option<String>,
     /// `max_verifiers = 0`: no verifier is ever run.
     pub verifiers_off: bool,
+    /// The folders with hosts.toml files (`config_path` of CRI's registry), where the file says so;
+    /// none at all where it names the empty path.
+    pub registry_folders: Option<Vec<String>>,
 }
 
 /// Why a configuration cannot be used.
@@ -116,6 +119,16 @@ pub fn parse(path: &str, text: Option<&[u8]>) -> Result<ContainerdConfig, Config
             text_of(table(images, "pinned_images"), "sandbox")
         }
     };
+    let registry = match version {
+        ConfigVersion::V2 => table(plugin("io.containerd.grpc.v1.cri"), "registry"),
+        ConfigVersion::V3 | ConfigVersion::V4 => {
+            table(plugin("io.containerd.cri.v1.images"), "registry")
+        }
+    };
+    let registry_folders = text_of(registry, "config_path").map(|path| {
+        let folders = path.split(':').filter(|folder| folder.starts_with('/'));
+        folders.map(str::to_owned).collect()
+    });
     Ok(ContainerdConfig {
         version,
         imports_drop_in,
@@ -128,6 +141,7 @@ pub fn parse(path: &str, text: Option<&[u8]>) -> Result<ContainerdConfig, Config
             .and_then(|table| table.get("max_verifiers"))
             .and_then(Item::as_integer)
             == Some(0),
+        registry_folders,
     })
 }
 

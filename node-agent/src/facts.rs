@@ -53,6 +53,9 @@ pub fn gather(
         == Some(folder.place.bin_dir().as_str());
     facts.containerd.config_version = config.version;
     facts.containerd.drop_in = !folder.chosen && !names_folder;
+    if let Some(folders) = &config.registry_folders {
+        facts.containerd.access.config_paths.clone_from(folders);
+    }
     if let Some(timeout_ms) = config.per_verifier_timeout_ms.filter(|ms| *ms > 0) {
         // An hour is the most that the verifier's reader takes.
         let timeout_ms = timeout_ms.min(3_600_000);
@@ -135,6 +138,20 @@ mod tests {
         let config = parse(DEFAULT_PATH, text.map(str::as_bytes)).unwrap();
         let images: Vec<String> = images.iter().map(|&image| image.to_owned()).collect();
         gather(&config, DEFAULT_PATH, text.is_some(), folder, &images)
+    }
+
+    #[test]
+    fn registries_are_reached_as_containerd_does() {
+        let of = |text: &str| {
+            let facts = gathered(Some(text), &Folder::default(), &[]);
+            facts.containerd.access.config_paths
+        };
+        let usual = policy::verifier::Access::default().config_paths;
+        assert_eq!(of("version = 3\n"), usual);
+        let v3 = "version = 3\n[plugins.'io.containerd.cri.v1.images'.registry]\nconfig_path = '/a:/b'\n";
+        assert_eq!(of(v3), ["/a", "/b"]);
+        let v2 = "version = 2\n[plugins.'io.containerd.grpc.v1.cri'.registry]\nconfig_path = ''\n";
+        assert_eq!(of(v2), [""; 0]);
     }
 
     fn exempt(facts: &Facts) -> Vec<&str> {

@@ -13,7 +13,7 @@ use policy::containerd::{FileSet, render};
 use policy::digest::Digest;
 use policy::flatten::flatten;
 use policy::paths::{CONTAINERD_DROP_IN, VERIFIER_POLICY};
-use policy::verifier::VerifierPolicy;
+use policy::verifier::{CredentialProvider, VerifierPolicy};
 use policy::version::Version;
 
 use super::{Node, Targets, Watched};
@@ -36,6 +36,8 @@ pub struct Containerd {
     pub config: String,
     /// Where the verifier goes.
     pub folder: Folder,
+    /// The kubelet's credential providers, whose credentials the verifier uses too.
+    pub credential_provider: Option<CredentialProvider>,
 }
 
 impl Containerd {
@@ -45,7 +47,8 @@ impl Containerd {
         bundle: &Bundle,
         report: &mut Report,
     ) -> Result<Targets, CycleError> {
-        report.diagnostics = capability::diagnostics(bundle.policies(), Runtime::Containerd(self.version));
+        report.diagnostics =
+            capability::diagnostics(bundle.policies(), Runtime::Containerd(self.version));
         let facts = self.facts(node, report)?;
         report.warnings.extend(facts.warnings.iter().cloned());
         report.not_enforcing.clone_from(&facts.not_enforcing);
@@ -78,6 +81,10 @@ impl Containerd {
         };
         let exists = text.is_some();
         let mut facts = facts::gather(&config, path, exists, &self.folder, node.sandbox_images);
+        let access = &mut facts.containerd.access;
+        access
+            .credential_provider
+            .clone_from(&self.credential_provider);
         // A drop-in that works is not taken away before what takes its place works.
         if facts.not_enforcing.is_some() && node.root.exists(CONTAINERD_DROP_IN)? {
             facts.containerd.drop_in = true;
