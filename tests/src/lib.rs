@@ -11,6 +11,8 @@
 //! With images in a [`MemoryRegistry`], signed by a [`sigstore`] of our own, it gives hundreds a
 //! second.
 //!
+//! [`sigstore_services::Services`] are sigstore's own, for signatures without keys.
+//!
 //! [`ControlPlane`] is a cluster's API server, for what watches and writes objects.
 //!
 //! Everything lies in a [`folder::Folder`] below the temporary directory and on loopback ports of
@@ -37,6 +39,7 @@ pub mod registry;
 pub mod show;
 pub mod signatures;
 pub mod sigstore;
+pub mod sigstore_services;
 
 pub use containerd::Containerd;
 pub use control_plane::ControlPlane;
