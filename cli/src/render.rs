@@ -11,7 +11,7 @@ use crds::{Problem, Severity};
 use policy::bundle::Bundle;
 use policy::capability::{self, table};
 use policy::containerd::{self, ConfigVersion, ContainerdFacts};
-use policy::crio::render::{self as crio, CrioFacts};
+use policy::crio::render::{self as crio, CrioFacts, MAX_POLICY_JSON};
 use policy::digest::Digest;
 use policy::explain::packaged_crio;
 use policy::files::{Diagnostic, File, FileSet};
@@ -91,9 +91,19 @@ pub(crate) fn run(args: &Args, format: Format) -> Answer {
         return Answer::Unknown;
     }
     let bundle = input::bundle(&loaded);
-    let (files, diagnostics) = match node {
+    let rendered = match node {
         Node::Crio(version, own) => crio_files(&bundle, version, own),
-        Node::Containerd(version) => containerd_files(&bundle, version),
+        Node::Containerd(version) => Ok(containerd_files(&bundle, version)),
+    };
+    let (files, diagnostics) = match rendered {
+        Ok(rendered) => rendered,
+        Err(TooLarge(bytes)) => {
+            output::print_problems(&loaded.problems);
+            output::error_line(format_args!(
+                "policy.json would have {bytes} bytes or more, and a node takes at most {MAX_POLICY_JSON}, so nothing is written: use fewer scopes, or a smaller --base-policy"
+            ));
+            return Answer::No;
+        }
     };
     let warnings = capability::warnings(bundle.policies(), runtime);
     let notes: Vec<String> = table::out_of_range(runtime).into_iter().collect();
@@ -157,15 +167,25 @@ fn containerd_files(bundle: &Bundle, version: Option<Version>) -> (FileSet, Vec<
     (files, capability::diagnostics(bundle.policies(), runtime))
 }
 
+/// The bytes of a policy.json that no node takes.
+struct TooLarge(usize);
+
 /// As [`containerd_files`]; the locations that other files configure are facts of the node as well.
-fn crio_files(bundle: &Bundle, version: Version, node: OwnFiles) -> (FileSet, Vec<Diagnostic>) {
+fn crio_files(
+    bundle: &Bundle,
+    version: Version,
+    node: OwnFiles,
+) -> Result<(FileSet, Vec<Diagnostic>), TooLarge> {
     let facts = CrioFacts {
         base: node.base,
         ..packaged_crio(version)
     };
     let rendered =
         crio::render(bundle, &NodeFacts::default(), &facts).with_mirrors(&node.registries, &facts);
-    (rendered.files(&facts), rendered.diagnostics)
+    match rendered.too_large() {
+        Some(bytes) => Err(TooLarge(bytes)),
+        None => Ok((rendered.files(&facts), rendered.diagnostics)),
+    }
 }
 
 /// The node to write for.

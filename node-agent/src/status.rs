@@ -7,8 +7,8 @@ use policy::digest::Digest;
 use serde::{Deserialize, Serialize};
 
 mod report;
-mod unsupported;
 mod text;
+mod unsupported;
 
 pub use self::report::{Detected, Failure, Report};
 

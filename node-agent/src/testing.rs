@@ -1,8 +1,8 @@
 //! Builders for tests.
 
+use policy::authority::AuthorityDraft;
 use policy::bundle::{Bundle, Settings};
 use policy::identity::{SignedIdentity, UnnamedSignatures};
-use policy::authority::AuthorityDraft;
 use policy::model::{Mode, Policy, PolicyDraft, PolicyId, RequirementDraft};
 
 use crate::ledger::Ledger;

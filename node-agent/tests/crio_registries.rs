@@ -113,6 +113,28 @@ fn a_file_that_crio_would_not_take_keeps_everything_as_it_is_and_is_told() {
 }
 
 #[test]
+fn a_file_that_crio_would_not_take_does_not_keep_the_last_policy_from_going() {
+    let node = node();
+    node.put(CONF, &mirrored("a.example:5000", "mirror.local/cache"));
+    node.once().expect_code(0);
+    assert_ne!(node.read_text(CRIO_POLICY), SHIPPED);
+    node.put(CONF, "[[registry]]\nlocation = \"https://a.example\"\n");
+    node.remove_policy_file("a.yaml");
+    let ran = node.once().expect_code(0);
+    assert_eq!(node.read_text(CRIO_POLICY), SHIPPED);
+    assert!(node.read(REGISTRIES).is_none());
+    let warnings = ran.text("warnings");
+    assert!(warnings.contains("registries.conf is not valid"));
+    assert!(warnings.contains("`https://a.example` has a scheme"));
+    assert_eq!(ran.condition("Detected")["status"], "True");
+    // With a policy that needs signatures it stands in the way again.
+    node.policy_file("a.yaml", &policy("first", "a.example:5000/team"));
+    let ran = node.once().expect_code(1);
+    assert_eq!(ran.applied().0, "RenderFailed");
+    assert_eq!(node.read_text(CRIO_POLICY), SHIPPED);
+}
+
+#[test]
 fn a_location_that_another_file_switches_on_is_left_to_it() {
     let node = node();
     node.put(CONF, &mirrored("a.example:5000", "mirror.local"));

@@ -15,8 +15,8 @@
 pub mod aggregate;
 pub mod authority;
 pub mod bundle;
-pub mod certificate;
 pub mod capability;
+pub mod certificate;
 pub mod containerd;
 pub mod crio;
 pub mod digest;

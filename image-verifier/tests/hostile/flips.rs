@@ -5,7 +5,8 @@
 //! by their digest are flipped twice: as they lie in the registry, and with all digests that lead to
 //! them made to fit, as somebody would who owns the registry.
 //!
-//! A stride is taken; with `NODESEAL_FULL` it is every bit.
+//! A stride is taken; with `NODESEAL_FULL` it is every bit of what was made to fit, and a bit of
+//! every byte at rest.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
@@ -49,7 +50,13 @@ impl Ground {
         let mut content = Content::default();
         let shared = Arc::clone(&served);
         content.handle(move |path, _| shared.lock().unwrap().get(path).cloned());
-        let policy = policy_trusting(roots, &[policy], DefaultAction::Allow, &[], Limits::default());
+        let policy = policy_trusting(
+            roots,
+            &[policy],
+            DefaultAction::Allow,
+            &[],
+            Limits::default(),
+        );
         Self {
             served,
             _registry: Registry::start_on(port, content).await,
@@ -67,13 +74,37 @@ impl Ground {
 
     /// Flips the bits of `document`, which `serve` puts in its place. `unread` are the members that
     /// may say something else and the image be allowed; with all bits flipped, each must have been.
-    async fn flip(&self, what: &str, document: &[u8], unread: &[&str], serve: impl Fn(&[u8]) -> Served) {
-        assert_eq!(self.refusal(serve(document)).await, None, "{what}");
+    async fn flip(
+        &self,
+        what: &str,
+        document: &[u8],
+        unread: &[&str],
+        serve: impl Fn(&[u8]) -> Served,
+    ) {
         let full = env::var_os("NODESEAL_FULL").is_some();
+        let step = if full { 1 } else { STRIDE };
+        let bits = (0..document.len() * 8).step_by(step);
+        let harmless = self.flip_bits(what, document, bits, unread, serve).await;
+        if full {
+            let seen: BTreeSet<&str> = harmless.iter().map(String::as_str).collect();
+            assert_eq!(seen, unread.iter().copied().collect(), "{what}");
+        }
+    }
+
+    /// Flips these bits; returns the members that said something else while the image was allowed.
+    async fn flip_bits(
+        &self,
+        what: &str,
+        document: &[u8],
+        bits: impl Iterator<Item = usize>,
+        unread: &[&str],
+        serve: impl Fn(&[u8]) -> Served,
+    ) -> BTreeSet<String> {
+        assert_eq!(self.refusal(serve(document)).await, None, "{what}");
         let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
         let mut harmless: BTreeMap<String, usize> = BTreeMap::new();
         let mut wrong = Vec::new();
-        for bit in (0..document.len() * 8).step_by(if full { 1 } else { STRIDE }) {
+        for bit in bits {
             let mut flipped = document.to_vec();
             flipped[bit / 8] ^= 1 << (bit % 8);
             if let Some(reason) = self.refusal(serve(&flipped)).await {
@@ -81,7 +112,10 @@ impl Ground {
                 continue;
             }
             let changed = changed(document, &flipped);
-            if !changed.iter().all(|member| unread.contains(&member.as_str())) {
+            if !changed
+                .iter()
+                .all(|member| unread.contains(&member.as_str()))
+            {
                 let near = bit / 8..document.len().min(bit / 8 + 20);
                 let (was, is) = (&document[near.clone()], &flipped[near]);
                 let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
@@ -92,12 +126,16 @@ impl Ground {
                 *harmless.entry(member).or_default() += 1;
             }
         }
-        println!("{what}, {} bytes: refused {reasons:?}, allowed {harmless:?}", document.len());
-        assert!(wrong.is_empty(), "{what} was allowed:\n{}", wrong.join("\n"));
-        if full {
-            let seen: BTreeSet<&str> = harmless.keys().map(String::as_str).collect();
-            assert_eq!(seen, unread.iter().copied().collect(), "{what}");
-        }
+        println!(
+            "{what}, {} bytes: refused {reasons:?}, allowed {harmless:?}",
+            document.len()
+        );
+        assert!(
+            wrong.is_empty(),
+            "{what} was allowed:\n{}",
+            wrong.join("\n")
+        );
+        harmless.into_keys().collect()
     }
 
     /// As [`Ground::flip`] without what may be allowed, for what lies under its own digest.
@@ -111,7 +149,10 @@ impl Ground {
             body.extend_from_slice(flipped);
             served
         };
-        self.flip(what, document, &[], serve).await;
+        let full = env::var_os("NODESEAL_FULL").is_some();
+        let bytes = (0..document.len()).step_by(if full { 1 } else { STRIDE / 8 });
+        let bits = bytes.map(|byte| byte * 8 + byte % 8);
+        self.flip_bits(what, document, bits, &[], serve).await;
     }
 }
 
@@ -167,16 +208,87 @@ fn listed(index: &[u8], referrer: &[u8], bundle: &[u8]) -> Served {
     served
 }
 
-/// What nobody reads of a manifest of signatures.
-const MANIFEST_UNREAD: [&str; 7] = [
+/// What is not read of a manifest of signatures.
+const MANIFEST_UNREAD: [&str; 12] = [
     "/schemaVersion",
-    "/config",
+    "/schemaVersion (gone)",
+    "/config (gone)",
     "/config/mediaType",
+    "/config/mediaType (gone)",
     "/config/digest",
+    "/config/digest (gone)",
     "/config/size",
+    "/config/size (gone)",
+    // The bytes are bounded, and hashed.
     "/layers/0/size",
-    // Gone, the header says it alone.
-    "/mediaType",
+    "/layers/0/size (gone)",
+    // The registry's header says it alone then.
+    "/mediaType (gone)",
+];
+
+/// What makes no difference in the annotations of a keyless signature.
+const ANNOTATIONS_UNREAD: [&str; 5] = [
+    // Where the certificate is right below a root, nothing of the chain is needed.
+    "/layers/0/annotations/dev.sigstore.cosign/chain",
+    "/layers/0/annotations/dev.sigstore.cosign/chain (gone)",
+    "/layers/0/annotations/dev.sigstore.cosign/chain (spelling)",
+    "/layers/0/annotations/dev.sigstore.cosign/certificate (spelling)",
+    // Hexadecimal digits may be capitals; what the log signed has small ones.
+    "/layers/0/annotations/dev.sigstore.cosign/bundle#/Payload/logID (spelling)",
+];
+
+/// What is not read of the list of referrers.
+const INDEX_UNREAD: [&str; 11] = [
+    "/schemaVersion",
+    "/schemaVersion (gone)",
+    "/mediaType (gone)",
+    "/manifests/0/mediaType",
+    "/manifests/0/size",
+    "/manifests/0/size (gone)",
+    // It can only take away: which it is not by what it is, but by what is in the referrer.
+    "/manifests/0/artifactType",
+    "/manifests/0/artifactType (gone)",
+    "/manifests/0/annotations (gone)",
+    "/manifests/0/annotations/dev.sigstore.bundle.predicateType",
+    "/manifests/0/annotations/dev.sigstore.bundle.predicateType (gone)",
+];
+
+/// What is not read of a referrer's manifest: who owns the registry lists what they like anyway.
+const REFERRER_UNREAD: [&str; 14] = [
+    "/schemaVersion",
+    "/schemaVersion (gone)",
+    "/mediaType (gone)",
+    "/artifactType",
+    "/artifactType (gone)",
+    "/layers/0/size",
+    "/layers/0/size (gone)",
+    "/subject (gone)",
+    "/subject/mediaType",
+    "/subject/mediaType (gone)",
+    "/subject/digest",
+    "/subject/digest (gone)",
+    "/subject/size",
+    "/subject/size (gone)",
+];
+
+/// What makes no difference in a bundle by key.
+const KEY_BUNDLE_UNREAD: [&str; 3] = [
+    // The layer's type says it, too.
+    "/mediaType (gone)",
+    // Keys are the policy's.
+    "/verificationMaterial/publicKey/hint",
+    "/verificationMaterial/publicKey/hint (gone)",
+];
+
+/// What makes no difference in a keyless bundle.
+const KEYLESS_BUNDLE_UNREAD: [&str; 5] = [
+    "/mediaType (gone)",
+    // The name beside a checkpoint's signature: it is by a key that is trusted, whatever it is called.
+    "/verificationMaterial/tlogEntries/0/inclusionProof/checkpoint/envelope",
+    // None and zero are what protobuf's JSON means by nothing.
+    "/verificationMaterial/tlogEntries/0/inclusionProof/hashes (gone)",
+    "/verificationMaterial/tlogEntries/0/inclusionProof/logIndex (gone)",
+    "/verificationMaterial/tlogEntries/0/logIndex (gone)",
 ];
 
 #[tokio::test]
@@ -191,12 +303,16 @@ async fn no_flip_in_an_attachment_by_key_is_allowed() {
     let signature = signer.sign(&payload);
     let manifest = attachment(&layer(&payload, &signature));
     let serve = |manifest: &[u8]| attached(manifest, &payload);
-    ground.flip("the manifest", &manifest, &MANIFEST_UNREAD, serve).await;
+    ground
+        .flip("the manifest", &manifest, &MANIFEST_UNREAD, serve)
+        .await;
     let serve = |payload: &[u8]| attached(&attachment(&layer(payload, &signature)), payload);
     ground.flip("the payload", &payload, &[], serve).await;
     let path = format!("blobs/{}", Digest::of(&payload));
     let served = attached(&manifest, &payload);
-    ground.flip_at_rest("the payload at rest", &payload, &path, &served).await;
+    ground
+        .flip_at_rest("the payload at rest", &payload, &path, &served)
+        .await;
 }
 
 #[tokio::test]
@@ -204,37 +320,22 @@ async fn no_flip_in_a_bundle_by_key_is_allowed() {
     let signer = Signer::new();
     let ground = Ground::new(draft(&[("a", &signer)]), &TrustRoots::new()).await;
     let bundle = signer.bundle(&digest()).to_string().into_bytes();
-    let unread = ["/verificationMaterial/publicKey/hint"];
-    bundle_flips(&ground, &bundle, &unread).await;
+    bundle_flips(&ground, &bundle, &KEY_BUNDLE_UNREAD).await;
 
     // What leads to it, once for bundles of all kinds.
     let referrer = referrer(&bundle);
     let serve = |index: &[u8]| listed(index, &referrer, &bundle);
-    let unread = [
-        "/schemaVersion",
-        "/manifests/0/mediaType",
-        "/manifests/0/size",
-        "/manifests/0/artifactType",
-        "/manifests/0/annotations",
-        "/manifests/0/annotations/dev.sigstore.bundle.predicateType",
-        "/mediaType",
-    ];
-    ground.flip("the index", &index(&referrer), &unread, serve).await;
-    let unread = [
-        "/schemaVersion",
-        "/artifactType",
-        "/layers/0/size",
-        "/subject",
-        "/subject/mediaType",
-        "/subject/digest",
-        "/subject/size",
-        "/mediaType",
-    ];
+    let list = index(&referrer);
+    ground.flip("the index", &list, &INDEX_UNREAD, serve).await;
     let serve = |referrer: &[u8]| listed(&index(referrer), referrer, &bundle);
-    ground.flip("the referrer", &referrer, &unread, serve).await;
+    ground
+        .flip("the referrer", &referrer, &REFERRER_UNREAD, serve)
+        .await;
     let path = format!("manifests/{}", Digest::of(&referrer));
     let served = listed(&index(&referrer), &referrer, &bundle);
-    ground.flip_at_rest("the referrer at rest", &referrer, &path, &served).await;
+    ground
+        .flip_at_rest("the referrer at rest", &referrer, &path, &served)
+        .await;
 }
 
 async fn bundle_flips(ground: &Ground, bundle: &[u8], unread: &[&str]) {
@@ -244,14 +345,16 @@ async fn bundle_flips(ground: &Ground, bundle: &[u8], unread: &[&str]) {
     };
     ground.flip("the bundle", bundle, unread, serve).await;
     let path = format!("blobs/{}", Digest::of(bundle));
-    ground.flip_at_rest("the bundle at rest", bundle, &path, &serve(bundle)).await;
+    ground
+        .flip_at_rest("the bundle at rest", bundle, &path, &serve(bundle))
+        .await;
 }
 
 #[tokio::test]
 async fn no_flip_in_a_keyless_bundle_is_allowed() {
     let world = World::new();
     let ground = Ground::new(world.draft(), &world.roots()).await;
-    bundle_flips(&ground, &world.bundle(), &[]).await;
+    bundle_flips(&ground, &world.bundle(), &KEYLESS_BUNDLE_UNREAD).await;
 }
 
 #[tokio::test]
@@ -261,5 +364,6 @@ async fn no_flip_in_a_keyless_attachment_is_allowed() {
     let (payload, layer) = world.layer(&ground.name);
     let serve = |manifest: &[u8]| attached(manifest, &payload);
     let manifest = attachment(&layer);
-    ground.flip("the manifest", &manifest, &MANIFEST_UNREAD, serve).await;
+    let unread = [&MANIFEST_UNREAD[..], &ANNOTATIONS_UNREAD].concat();
+    ground.flip("the manifest", &manifest, &unread, serve).await;
 }

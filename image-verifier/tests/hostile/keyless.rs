@@ -80,13 +80,13 @@ impl World {
         let certificate = pem("CERTIFICATE", &self.certificate);
         let entry = hashedrekord(&payload, &signature, &certificate);
         let layer = json!({"mediaType": SIMPLE, "size": payload.len(),
-            "digest": policy::digest::Digest::of(&payload),
-            "annotations": {
-                "dev.cosignproject.cosign/signature": BASE64.encode(&signature),
-                "dev.sigstore.cosign/certificate": certificate,
-                "dev.sigstore.cosign/chain": self.authority,
-                "dev.sigstore.cosign/bundle": self.log.annotation(&entry, SIGNED),
-            }});
+        "digest": policy::digest::Digest::of(&payload),
+        "annotations": {
+            "dev.cosignproject.cosign/signature": BASE64.encode(&signature),
+            "dev.sigstore.cosign/certificate": certificate,
+            "dev.sigstore.cosign/chain": self.authority,
+            "dev.sigstore.cosign/bundle": self.log.annotation(&entry, SIGNED),
+        }});
         (payload, layer)
     }
 }

@@ -16,13 +16,14 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// The members in which `after` says something else than `before`, as JSON pointers. Where a text
-/// is spelled otherwise and means the same bytes (base64, PEM), ` (spelling)` follows; where it
-/// holds JSON, `#` and the pointer in there. After a member that has another name now, and so is
+/// is spelled otherwise and means the same bytes (hexadecimal, base64, PEM), ` (spelling)` follows;
+/// where it holds JSON, `#` and the pointer in there. After a member that has another name now, and so is
 /// not there any more, ` (gone)` follows.
 pub(crate) fn changed(before: &[u8], after: &[u8]) -> BTreeSet<String> {
     let before = serde_json::from_slice(before).unwrap();
     let mut found = BTreeSet::new();
-    match serde_json::from_slice(after) {
+    // What is not read need not even be text.
+    match serde_json::from_str(&String::from_utf8_lossy(after)) {
         Ok(after) => compare("", &before, &after, &mut found),
         Err(_) => drop(found.insert("no JSON".to_owned())),
     }
@@ -71,8 +72,11 @@ fn compare(at: &str, before: &Value, after: &Value, found: &mut BTreeSet<String>
     }
 }
 
-/// What base64 or the only block of PEM stands for.
+/// What hexadecimal digits, base64 or the only block of PEM stand for.
 fn bytes(text: &str) -> Option<Vec<u8>> {
+    if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Some(text.to_ascii_lowercase().into_bytes());
+    }
     let body = match text.strip_prefix("-----BEGIN ") {
         None => text.to_owned(),
         Some(rest) => {
@@ -101,4 +105,7 @@ fn differences_are_told_by_where_they_are() {
     assert_eq!(changed(&was.replace(":1}", ":3}")), "/d#/e");
     assert_eq!(changed(&was.replace(",\"f\":2", "")), "/f (gone)");
     assert_eq!(changed("{"), "no JSON");
+    let hex = |text: &str| format!(r#"{{"a":"{}"}}"#, text.repeat(32)).into_bytes();
+    let found = self::changed(&hex("ab"), &hex("aB"));
+    assert_eq!(found, ["/a (spelling)".to_owned()].into());
 }

@@ -133,13 +133,26 @@ pub(crate) async fn pull(
     let mut command = Command::new(env!("CARGO_BIN_EXE_nodeseal-verifier"));
     let digest = digest();
     command
-        .args(["-name", &format!("{host}/app:v1"), "-digest", digest.as_str()])
-        .args(["-stdin-media-type", "application/vnd.oci.descriptor.v1+json"])
+        .args([
+            "-name",
+            &format!("{host}/app:v1"),
+            "-digest",
+            digest.as_str(),
+        ])
+        .args([
+            "-stdin-media-type",
+            "application/vnd.oci.descriptor.v1+json",
+        ])
         .env_clear()
         .env("NODESEAL_TEST_ROOT", root.path());
     let (code, line, peak) = run(command).await;
     let asked = server.asked();
-    Outcome { code, line, peak, asked }
+    Outcome {
+        code,
+        line,
+        peak,
+        asked,
+    }
 }
 
 /// What the honest registry holds, by path below the repository.
@@ -223,7 +236,12 @@ async fn run(mut command: Command) -> (Option<i32>, String, u64) {
 
 impl Outcome {
     fn is_bounded(&self, what: &str) {
-        let Self { code, line, peak, asked } = self;
+        let Self {
+            code,
+            line,
+            peak,
+            asked,
+        } = self;
         let (asked, line) = (asked.len(), line.trim_end());
         println!("{what}: {} KiB, {asked} requests: {line}", peak / 1024);
         assert!(code.is_some(), "{what}: containerd had to end it: {line}");

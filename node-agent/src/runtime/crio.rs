@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use policy::bundle::Bundle;
 use policy::crio::document::{PolicyJson, Rule};
 use policy::crio::registries_conf::Registry;
-use policy::crio::render::{CrioFacts, REGISTRIES_D_FILE, Rendered, namespace_path, render};
+use policy::crio::render::{CrioFacts, REGISTRIES_D_FILE, Rendered, namespace_path, render_on};
 use policy::crio::transition::{Step, steps};
 use policy::flatten::NodeFacts;
 use policy::version::Version;
@@ -18,7 +18,7 @@ use policy::version::Version;
 pub use self::base::BaseError;
 use self::config::Paths;
 use super::{Node, Targets, Watched};
-use crate::check;
+use crate::check::{self, CheckError};
 use crate::error::CycleError;
 use crate::plan::Target;
 use crate::root::{FileError, Root, TEMPORARY_SUFFIX, split};
@@ -66,8 +66,6 @@ impl Crio {
             self.version, paths.policy
         ));
         let exempt = config.exempt(node.sandbox_images, &mut report.warnings);
-        let readings = mirrors::read(node.root)
-            .inspect_err(|error| report.detected = Detected::Unusable(error.to_string()))?;
         let registries = registries::read(node.root)?;
         report.warnings.extend(registries.warnings);
 
@@ -79,9 +77,10 @@ impl Crio {
             base,
             taken_locations: BTreeSet::new(),
         };
+        let rendered = rendered(node, bundle, &NodeFacts { exempt }, &facts)?;
+        let readings = readings(node.root, rendered.looks_up(), report)?;
         let readings: Vec<&[Registry]> = readings.iter().map(Vec::as_slice).collect();
-        let rendered = rendered(node, bundle, &NodeFacts { exempt }, &facts)?
-            .with_registries(&readings, &registries.taken);
+        let rendered = rendered.with_registries(&readings, &registries.taken);
         report.diagnostics.clone_from(&rendered.diagnostics);
         report
             .warnings
@@ -150,20 +149,48 @@ fn rendered(
     exempt: &NodeFacts,
     facts: &CrioFacts,
 ) -> Result<Rendered, CycleError> {
-    let mut rendered = render(bundle, exempt, facts);
-    for (namespace, file) in &mut rendered.namespaces {
-        let path = namespace_path(facts, namespace);
-        if let Some(base) = base::before(node, &path)? {
-            let facts = CrioFacts {
-                base,
-                ..facts.clone()
-            };
-            if let Some(own) = render(bundle, exempt, &facts).namespaces.remove(namespace) {
-                *file = own;
-            }
+    let rendered = render_on(bundle, exempt, facts, |namespace| {
+        base::before(node, &namespace_path(facts, namespace))
+    })?;
+    match rendered.too_large() {
+        None => Ok(rendered),
+        Some(size) => Err(CheckError::TooLarge {
+            path: facts.policy_path.clone(),
+            size,
+            limit: check::POLICY_LIMIT,
         }
+        .into()),
     }
-    Ok(rendered)
+}
+
+/// What the node's registries.conf may say. It has to be known only where signatures are looked up:
+/// a file that cannot be used keeps nothing from being switched off and cleaned up.
+fn readings(
+    root: &Root,
+    looks_up: bool,
+    report: &mut Report,
+) -> Result<Vec<Vec<Registry>>, BaseError> {
+    match mirrors::read(root) {
+        Err(error) if looks_up => {
+            report.detected = Detected::Unusable(error.to_string());
+            Err(error)
+        }
+        Err(BaseError::Registries(source)) => {
+            report.warnings.push(format!(
+                "the node's registries.conf is not valid, and CRI-O refuses every pull once it \
+                 reads it: {source}. Mend that file; nothing is written now that depends on it"
+            ));
+            Ok(Vec::new())
+        }
+        Err(error) => {
+            report.warnings.push(format!(
+                "the node's registries.conf cannot be read: {error}. Nothing is written now that \
+                 depends on it"
+            ));
+            Ok(Vec::new())
+        }
+        Ok(readings) => Ok(readings),
+    }
 }
 
 /// Files of others stand in for policy.json in their namespaces, so policies of the cluster do not

@@ -1,7 +1,7 @@
 //! What one look found out, before it becomes a status.
 
-use policy::files::Diagnostic;
 use policy::digest::Digest;
+use policy::files::Diagnostic;
 
 use super::{FileStatus, Kept, Problem, Runtime};
 

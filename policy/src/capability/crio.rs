@@ -6,6 +6,7 @@ use crate::authority::{Authority, Signer};
 use crate::crio::document::Rule;
 use crate::crio::features::Feature;
 use crate::crio::rules;
+use crate::crio::texts::size_below_a_scope;
 use crate::identity::SignedIdentity;
 use crate::key::KeyKind;
 use crate::model::{Mode, Policy};
@@ -16,15 +17,18 @@ use crate::version::Version;
 pub const MAX_POLICY_BYTES: usize = 4 * 1024 * 1024;
 
 pub(super) fn of(policy: &Policy, version: Version) -> Capability {
-    match express(policy, version) {
-        Ok(_) => Capability {
-            prevents: Vec::new(),
-            warnings: warnings(policy, version),
+    let prevents = express(policy, version).err().unwrap_or_default();
+    // An audit will be enforced one day: what to know then is to be known before.
+    let only_audits = prevents
+        .iter()
+        .all(|limit| limit.reason == Reason::AuditUnsupported);
+    Capability {
+        warnings: if only_audits {
+            warnings(policy, version)
+        } else {
+            Vec::new()
         },
-        Err(prevents) => Capability {
-            prevents,
-            warnings: Vec::new(),
-        },
+        prevents,
     }
 }
 
@@ -51,21 +55,27 @@ pub(super) fn express_within(
         prevents.push(Limitation::of("mode", Reason::AuditUnsupported, message));
     }
     prevents.extend(weaker::prevents(policy.requirement()));
-    match rules::rules(policy.requirement(), version) {
-        Ok(rules) if prevents.is_empty() => {
-            too_large(policy, &rules, most).map_or(Ok(rules), |limit| Err(vec![limit]))
+    let rules = match rules::rules(policy.requirement(), version) {
+        Ok(rules) => {
+            prevents.extend(too_large(policy, &rules, most));
+            rules
         }
-        Ok(_) => Err(prevents),
         Err(limits) => {
             prevents.extend(limits);
-            Err(prevents)
+            Vec::new()
         }
+    };
+    if prevents.is_empty() {
+        Ok(rules)
+    } else {
+        Err(prevents)
     }
 }
 
-/// The rules stand at every scope and its twin: told before anything of that size is built.
+/// The rules stand at every scope and its twin, and wherever other policies name scopes inside
+/// them. The latter is known where files are rendered.
 fn too_large(policy: &Policy, rules: &[Rule], most: usize) -> Option<Limitation> {
-    let bytes = crate::verifier::json(&rules).len() * policy.scopes().len() * 2;
+    let bytes = size_below_a_scope(rules) * policy.scopes().len() * 2;
     let message = format!(
         "the rules of this policy would take {} MiB in CRI-O's files, where they stand at each of its scopes, and at most {} MiB are written: use fewer scopes, authorities or keys",
         bytes.div_ceil(1024 * 1024),

@@ -99,7 +99,8 @@ impl fmt::Display for Limitation {
 pub struct Capability {
     /// Why the runtime cannot express it; empty if it can.
     pub prevents: Vec<Limitation>,
-    /// What to know where it can: above all how signatures have to be made to verify there.
+    /// What to know where it can, or could once the mode is `Enforce`: above all how signatures
+    /// have to be made to verify there.
     pub warnings: Vec<Limitation>,
 }
 

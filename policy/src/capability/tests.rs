@@ -196,6 +196,35 @@ fn audit_and_old_versions_for_namespaces_are_reported() {
 }
 
 #[test]
+fn an_audit_hides_nothing_of_what_enforcing_would_meet() {
+    let with = |mode: Mode, authorities: usize| {
+        policy(|draft, _| {
+            draft.requirement.mode = mode;
+            draft.requirement.authorities = (0..authorities)
+                .map(|i| certified(&format!("a{i}"), "a@example.com"))
+                .collect();
+        })
+    };
+    let audit = with(Mode::Audit, 1);
+    assert_eq!(prevents(&audit, NEW), ["-/mode: AuditUnsupported"]);
+    assert_eq!(warned(&audit, NEW), warned(&with(Mode::Enforce, 1), NEW));
+    assert!(warned(&audit, NEW).contains(&Reason::CurrentTime));
+    // One of two certificates cannot be said: nothing to know beside that.
+    let wanted = [
+        "-/mode: AuditUnsupported",
+        "a0/certificate: NotExpressible",
+        "a1/certificate: NotExpressible",
+    ];
+    assert_eq!(prevents(&with(Mode::Audit, 2), NEW), wanted);
+    assert_eq!(warned(&with(Mode::Audit, 2), NEW), []);
+    let Err(limits) = crio::express_within(&audit, Version::new(1, 34, 0), 1024) else {
+        panic!("no limit")
+    };
+    let reasons: Vec<Reason> = limits.into_iter().map(|limit| limit.reason).collect();
+    assert_eq!(reasons, [Reason::AuditUnsupported, Reason::TooLarge]);
+}
+
+#[test]
 fn a_policy_too_large_at_its_scopes_is_reported() {
     let policy = policy(|draft, root| {
         draft.scopes = (0..256).map(|i| format!("r{i}.example")).collect();

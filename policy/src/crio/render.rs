@@ -1,23 +1,27 @@
 //! The files of a CRI-O node.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 
 use crate::bundle::{Bundle, DefaultAction};
 use crate::capability;
-use crate::crio::document::{PolicyJson, Rule, Rules, StrictMap};
+use crate::crio::budget;
+pub use crate::crio::budget::{MAX_NAMESPACE_ADDS, MAX_NAMESPACE_BYTES, MAX_POLICY_JSON};
+use crate::crio::document::PolicyJson;
+use crate::crio::layer::{Fitted, Size as _, Standing, fit};
 use crate::crio::locations::Needs;
 pub use crate::crio::locations::{REGISTRIES_D_FILE, registries_d};
 use crate::crio::registries_conf::Registry;
 use crate::crio::registries_d::Taken;
+use crate::crio::table::{Ground, Table};
+use crate::crio::texts::Texts;
 use crate::files::{Diagnostic, File, FileSet};
-use crate::flatten::{Entry, Index, NodeFacts};
-use crate::model::{Mode, OnUnsupported, Policy, PolicyId};
+use crate::flatten::NodeFacts;
+use crate::model::Mode;
 use crate::problem::Reason;
-use crate::scope::lookup_of;
+use crate::scope::Scope;
 use crate::version::Version;
 
-/// The most bytes of all namespace files of a node. Each repeats the cluster's policy.
-pub const MAX_NAMESPACE_BYTES: usize = 64 * 1024 * 1024;
 /// What rendering has to know of a node's CRI-O.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CrioFacts {
@@ -37,7 +41,8 @@ pub struct CrioFacts {
 /// The files, and what they leave out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rendered {
-    /// The policy.json; nothing where no policy is left and the node's own file stands.
+    /// The policy.json; nothing where no policy is left and the node's own file stands. Without any
+    /// content where [`Rendered::too_large`] says so.
     pub policy: Option<File>,
     /// Namespace files by namespace.
     pub namespaces: BTreeMap<String, File>,
@@ -47,6 +52,7 @@ pub struct Rendered {
     pub diagnostics: Vec<Diagnostic>,
     /// Who needs the locations.
     needs: Needs,
+    too_large: Option<usize>,
 }
 
 impl Rendered {
@@ -67,10 +73,25 @@ impl Rendered {
         let (locations, diagnostics) = self.needs.settle(taken);
         self.locations = locations;
         // Those about locations are found anew.
-        self.diagnostics.retain(|d| d.reason != Reason::ForeignOwner);
+        self.diagnostics
+            .retain(|d| d.reason != Reason::ForeignOwner);
         self.diagnostics.extend(diagnostics);
         sort(&mut self.diagnostics);
         self
+    }
+
+    /// Whether signatures have to be looked up anywhere, so that mirrors matter.
+    #[must_use]
+    pub fn looks_up(&self) -> bool {
+        !self.needs.is_empty()
+    }
+
+    /// The bytes (or some of them) that policy.json would have where it is larger than
+    /// [`MAX_POLICY_JSON`] even with no policy that can be left out: the node's own file, or what
+    /// only refuses, is that large. Nothing of this may be written then.
+    #[must_use]
+    pub fn too_large(&self) -> Option<usize> {
+        self.too_large
     }
 
     /// All files by path.
@@ -99,173 +120,112 @@ pub fn namespace_path(facts: &CrioFacts, namespace: &str) -> String {
 /// Renders everything.
 #[must_use]
 pub fn render(bundle: &Bundle, node: &NodeFacts, facts: &CrioFacts) -> Rendered {
+    let Ok(rendered) = render_on(bundle, node, facts, |_| Ok::<_, Infallible>(None));
+    rendered
+}
+
+/// Renders everything. Where a namespace had a file before nodeseal, that file and not the node's
+/// policy.json is what its new one builds on: `base_of` gives it, and may be asked twice.
+///
+/// What would become too large is known before it is built, and never costs more than what is
+/// written. Of policies that take too much the largest are left out first (or refuse, if they say
+/// so), each with [`Reason::TooLarge`]:
+///
+/// - of the cluster's, until policy.json is within [`MAX_POLICY_JSON`];
+/// - of a namespace's, until they add no more than [`MAX_NAMESPACE_ADDS`] to its file;
+/// - where all files of namespaces take more than [`MAX_NAMESPACE_BYTES`], the smallest are written.
+///
+/// # Errors
+///
+/// Those of `base_of`.
+pub fn render_on<E>(
+    bundle: &Bundle,
+    node: &NodeFacts,
+    facts: &CrioFacts,
+    base_of: impl FnMut(&str) -> Result<Option<PolicyJson>, E>,
+) -> Result<Rendered, E> {
     let mut diagnostics = Vec::new();
-    let expressed: Vec<Expressed<'_>> = bundle
-        .policies()
-        .filter_map(|policy| match capability::crio::express(policy, facts.version) {
-            Ok(rules) => Some(Expressed { policy, rules }),
+    let mut texts = Texts::new();
+    let (mut of_cluster, mut of_namespaces) = (Vec::new(), BTreeMap::<_, Vec<_>>::new());
+    for policy in bundle.policies() {
+        let whole = Standing {
+            policy,
+            rules: Vec::new(),
+            refuses: false,
+        };
+        let standing = match capability::crio::express(policy, facts.version) {
+            Ok(rules) => Some(Standing {
+                rules: texts.ids_of(&rules),
+                ..whole
+            }),
             Err(limits) => {
                 diagnostics.extend(limits.into_iter().map(|limit| limit.diagnostic(policy)));
-                let reject = policy.on_unsupported() == OnUnsupported::Reject
-                    && policy.requirement().mode() == Mode::Enforce;
-                reject.then(|| Expressed {
-                    policy,
-                    rules: vec![Rule::Reject {}],
-                })
+                let enforces = policy.requirement().mode() == Mode::Enforce;
+                whole.reduced().filter(|_| enforces)
             }
-        })
-        .collect();
-
-    let namespaces: BTreeSet<&str> = expressed
-        .iter()
-        .filter_map(|e| e.policy.id().namespace())
-        .collect();
-    let table = |namespace: Option<&str>| {
-        let covering: Vec<&Expressed<'_>> = expressed
-            .iter()
-            .filter(|e| {
-                e.policy
-                    .id()
-                    .namespace()
-                    .is_none_or(|own| Some(own) == namespace)
-            })
-            .collect();
-        policy_json(&covering, bundle, node, &facts.base)
-    };
-    let cluster_wide = bundle.settings().default_action == DefaultAction::Reject
-        || expressed
-            .iter()
-            .any(|e| e.policy.id().namespace().is_none());
-    let policy = cluster_wide.then(|| json_file(&table(None)));
-    let mut files = BTreeMap::new();
-    let mut bytes = 0;
-    for namespace in namespaces {
-        let file = json_file(&table(Some(namespace)));
-        // What is left out takes nothing from the namespaces that come after.
-        if bytes + file.bytes.len() > MAX_NAMESPACE_BYTES {
-            too_large(&mut diagnostics, &expressed, namespace);
-            continue;
+        };
+        match policy.id().namespace() {
+            None => of_cluster.extend(standing),
+            Some(namespace) => of_namespaces.entry(namespace).or_default().extend(standing),
         }
-        bytes += file.bytes.len();
-        files.insert(namespace.to_owned(), file);
     }
-    let signed = expressed
-        .iter()
-        .filter(|e| !e.rules.contains(&Rule::Reject {}))
-        .map(|e| e.policy);
-    let needs = Needs::of(signed);
+    of_namespaces.retain(|_, standing: &mut Vec<_>| !standing.is_empty());
+
+    let cluster_wide =
+        bundle.settings().default_action == DefaultAction::Reject || !of_cluster.is_empty();
+    let all = of_namespaces.values().flatten();
+    let ground = Ground {
+        bundle,
+        node,
+        of_namespaces: all
+            .flat_map(|standing| standing.policy.scopes().iter().map(Scope::as_str))
+            .collect(),
+    };
+    let Fitted {
+        layer: cluster,
+        made: table,
+        fits,
+        reduced,
+    } = fit(
+        of_cluster,
+        (bundle, node),
+        MAX_POLICY_JSON,
+        |layer, shares| {
+            let base = &facts.base;
+            Table::new(&ground, layer, base, MAX_POLICY_JSON, &mut texts, shares)
+        },
+    );
+    diagnostics.extend(budget::of_cluster(reduced));
+    let too_large = (!fits && cluster_wide).then_some(table.bytes());
+    let policy = cluster_wide.then(|| match too_large {
+        None => budget::file(table.write(None, &texts)),
+        // No reader takes it, so whatever is in force stays.
+        Some(_) => budget::file(Vec::new()),
+    });
+    let own = budget::namespaces(
+        &ground,
+        (&cluster, &table),
+        of_namespaces,
+        &mut texts,
+        base_of,
+    )?;
+    diagnostics.extend(own.diagnostics);
+    let needs = Needs::of(budget::signed(&cluster.standing).chain(own.signed));
     let (locations, taken) = needs.settle(&Taken::from(facts.taken_locations.clone()));
     diagnostics.extend(taken);
     sort(&mut diagnostics);
-    Rendered {
+    Ok(Rendered {
         policy,
-        namespaces: files,
+        namespaces: own.files,
         locations,
         diagnostics,
         needs,
-    }
+        too_large,
+    })
 }
 
 fn sort(diagnostics: &mut [Diagnostic]) {
     diagnostics.sort_by(|a, b| (&a.namespace, &a.policy).cmp(&(&b.namespace, &b.policy)));
-}
-
-/// A policy with its rules.
-struct Expressed<'a> {
-    policy: &'a Policy,
-    rules: Vec<Rule>,
-}
-
-/// One policy.json: the node's own, with our rules added at every scope that either names.
-fn policy_json(
-    expressed: &[&Expressed<'_>],
-    bundle: &Bundle,
-    node: &NodeFacts,
-    base: &PolicyJson,
-) -> PolicyJson {
-    let policies: Vec<&Policy> = expressed.iter().map(|e| e.policy).collect();
-    let rules: BTreeMap<&PolicyId, &[Rule]> = expressed
-        .iter()
-        .map(|e| (e.policy.id(), e.rules.as_slice()))
-        .collect();
-    let index = Index::new(&policies, bundle, node);
-    let default: &[Rule] = match bundle.settings().default_action {
-        DefaultAction::Allow => &[],
-        DefaultAction::Reject => &[Rule::Reject {}],
-    };
-
-    let mut names: BTreeSet<String> = BTreeSet::new();
-    for scope in index.named_scopes() {
-        names.extend(scope.twin().map(|twin| twin.to_string()));
-        names.insert(scope.to_string());
-    }
-    let own = base.transports.0.get("docker");
-    names.extend(own.into_iter().flat_map(|scopes| scopes.0.keys().cloned()));
-    names.remove("");
-
-    let mut docker = StrictMap::default();
-    for name in names {
-        let lookup = lookup_of(&name);
-        // The twin of a scope has the entries of the scope.
-        let plain: Vec<String> = lookup.iter().map(|name| without_443(name)).collect();
-        let ours: Vec<Rule> = match index.entry(&plain) {
-            Entry::Exempt => Vec::new(),
-            Entry::Default => default.to_vec(),
-            Entry::Verify(ids) => ids
-                .iter()
-                .filter_map(|id| rules.get(id))
-                .copied()
-                .flatten()
-                .cloned()
-                .collect(),
-        };
-        let own = base.docker_rules(&lookup).as_slice().iter().cloned();
-        docker
-            .0
-            .insert(name, Rules::all(ours.into_iter().chain(own)));
-    }
-    let own = base.docker_rules(&[]).as_slice().iter().cloned();
-    docker.0.insert(
-        String::new(),
-        Rules::all(default.iter().cloned().chain(own)),
-    );
-
-    let mut transports = base.transports.clone();
-    transports.0.insert("docker".to_owned(), docker);
-    let accept = Rules::one(Rule::InsecureAcceptAnything {});
-    if !transports.0.contains_key("docker-daemon") && base.default == accept {
-        let scopes = StrictMap([(String::new(), accept)].into());
-        transports.0.insert("docker-daemon".to_owned(), scopes);
-    }
-    PolicyJson {
-        default: base.default.clone(),
-        transports,
-    }
-}
-
-fn without_443(name: &str) -> String {
-    let (host, rest) = name.split_at(name.find('/').unwrap_or(name.len()));
-    format!("{}{rest}", host.strip_suffix(":443").unwrap_or(host))
-}
-
-fn json_file(document: &PolicyJson) -> File {
-    File {
-        bytes: document.to_json(),
-        mode: 0o644,
-    }
-}
-
-fn too_large(diagnostics: &mut Vec<Diagnostic>, expressed: &[Expressed<'_>], namespace: &str) {
-    let message = format!(
-        "the namespace files of this node would take more than {} MiB: each repeats the cluster's policy, so use fewer namespaced policies or fewer scopes",
-        MAX_NAMESPACE_BYTES / 1024 / 1024
-    );
-    let of_namespace = expressed
-        .iter()
-        .filter(|e| e.policy.id().namespace() == Some(namespace));
-    diagnostics.extend(
-        of_namespace.map(|e| Diagnostic::of(e.policy.id(), Reason::TooLarge, message.clone())),
-    );
 }
 
 #[cfg(test)]

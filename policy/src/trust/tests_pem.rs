@@ -249,10 +249,7 @@ fn more_roots_or_log_keys_than_the_limit_are_refused() {
     assert_eq!(error, TrustError::new("fulcio", too_many.clone()));
 
     let mut texts: Vec<String> = (0..MAX_ENTRIES).map(ed25519).collect();
-    assert_eq!(
-        rekor(&texts).unwrap().other_rekor_logs().len(),
-        MAX_ENTRIES
-    );
+    assert_eq!(rekor(&texts).unwrap().other_rekor_logs().len(), MAX_ENTRIES);
     texts[0].push_str(&ed25519(MAX_ENTRIES));
     assert_eq!(
         rekor(&texts),

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use policy::authority::AuthorityDraft;
 use policy::bundle::{DefaultAction, Settings};
 use policy::identity::{SignedIdentity, UnnamedSignatures};
-use policy::authority::AuthorityDraft;
 use policy::model::{Mode, OnUnsupported, PolicyDraft, PolicyId, RequirementDraft};
 use policy::scope::Scope;
 use policy::version::Version;
