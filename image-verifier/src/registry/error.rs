@@ -44,6 +44,12 @@ pub enum RegistryError {
         /// The limit that was reached.
         limit: u64,
     },
+    /// More layers, or more manifests in an index, than are read.
+    #[error("more than {limit} descriptors")]
+    TooMany {
+        /// The limit that was reached.
+        limit: usize,
+    },
     /// An answer that breaks the protocol or does not parse.
     #[error("{what}")]
     Malformed {
@@ -73,7 +79,7 @@ impl RegistryError {
             Self::Denied { .. } => Reason::RegistryDenied,
             Self::Transient { .. } | Self::Status { .. } => Reason::RegistryError,
             Self::DigestMismatch { .. } => Reason::DigestMismatch,
-            Self::TooLarge { .. } => Reason::LimitExceeded,
+            Self::TooLarge { .. } | Self::TooMany { .. } => Reason::LimitExceeded,
             Self::Malformed { .. } => Reason::MalformedSignature,
             Self::Internal { .. } => Reason::Internal,
         }

@@ -1,9 +1,11 @@
 //! The few fields of OCI manifests and indexes that are looked at. Unknown ones are skipped without
 //! keeping them, so that a document cannot take much more memory than its bytes.
 
+use std::fmt;
+
 use policy::digest::Digest;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::error::RegistryError;
 
@@ -15,6 +17,11 @@ pub const MANIFEST_TYPES: [&str; 2] = [
 /// The media type of an image index.
 pub const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 
+/// The most descriptors of one document. Real ones have some hundred bytes each, so that the largest
+/// document that is read by default holds fewer. The smallest that parse would take many times
+/// their bytes in memory.
+const MAX_DESCRIPTORS: usize = 16 * 1024;
+
 /// A manifest, of which only the layers count.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -23,7 +30,7 @@ pub struct Manifest {
     /// What the artifact is, if it says so.
     pub artifact_type: Option<String>,
     /// The layers.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "few")]
     pub layers: Vec<Descriptor>,
 }
 
@@ -34,15 +41,49 @@ pub struct Index {
     media_type: Option<String>,
     /// The manifests in it. `null` is what some registries write for none.
     #[serde(default)]
-    manifests: Option<Vec<Descriptor>>,
+    manifests: Option<Descriptors>,
 }
 
 impl Index {
     /// The manifests in it.
     #[must_use]
     pub fn into_manifests(self) -> Vec<Descriptor> {
-        self.manifests.unwrap_or_default()
+        self.manifests.map_or_else(Vec::new, |list| list.0)
     }
+}
+
+/// Descriptors, of which one more than [`MAX_DESCRIPTORS`] is kept at the most.
+#[derive(Debug, Clone)]
+struct Descriptors(Vec<Descriptor>);
+
+impl<'de> Deserialize<'de> for Descriptors {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        few(deserializer).map(Self)
+    }
+}
+
+fn few<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Descriptor>, D::Error> {
+    struct Few;
+    impl<'de> Visitor<'de> for Few {
+        type Value = Vec<Descriptor>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list of descriptors")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            let mut kept = Vec::new();
+            while kept.len() <= MAX_DESCRIPTORS {
+                match list.next_element()? {
+                    Some(descriptor) => kept.push(descriptor),
+                    None => return Ok(kept),
+                }
+            }
+            while list.next_element::<IgnoredAny>()?.is_some() {}
+            Ok(kept)
+        }
+    }
+    deserializer.deserialize_seq(Few)
 }
 
 /// A descriptor.
@@ -57,7 +98,7 @@ pub struct Descriptor {
     pub artifact_type: Option<String>,
     /// The annotations that are known here.
     #[serde(default)]
-    annotations: Option<Annotations>,
+    annotations: Option<Box<Annotations>>,
 }
 
 /// The annotations that are looked at.
@@ -92,7 +133,7 @@ impl Descriptor {
     /// The known annotations.
     #[must_use]
     pub fn annotations(&self) -> Annotations {
-        self.annotations.clone().unwrap_or_default()
+        self.annotations.as_deref().cloned().unwrap_or_default()
     }
 }
 
@@ -102,6 +143,8 @@ pub(super) trait Document: DeserializeOwned {
     const TYPES: &'static [&'static str];
     /// What it calls itself.
     fn media_type(&self) -> Option<&str>;
+    /// How many descriptors were kept of it.
+    fn kept(&self) -> usize;
 }
 
 impl Document for Manifest {
@@ -109,12 +152,20 @@ impl Document for Manifest {
     fn media_type(&self) -> Option<&str> {
         self.media_type.as_deref()
     }
+
+    fn kept(&self) -> usize {
+        self.layers.len()
+    }
 }
 
 impl Document for Index {
     const TYPES: &'static [&'static str] = &[INDEX_TYPE];
     fn media_type(&self) -> Option<&str> {
         self.media_type.as_deref()
+    }
+
+    fn kept(&self) -> usize {
+        self.manifests.as_ref().map_or(0, |list| list.0.len())
     }
 }
 
@@ -130,6 +181,11 @@ pub(super) fn parse<D: Document>(
     }
     let document: D = serde_json::from_slice(bytes)
         .map_err(|error| RegistryError::malformed(format!("not a manifest or index: {error}")))?;
+    if document.kept() > MAX_DESCRIPTORS {
+        return Err(RegistryError::TooMany {
+            limit: MAX_DESCRIPTORS,
+        });
+    }
     match (content_type, document.media_type()) {
         (None, None) => Err(RegistryError::malformed("it has no media type")),
         (Some(header), Some(own)) if header != own => Err(RegistryError::media_type(own, header)),
@@ -158,6 +214,27 @@ mod tests {
         assert!(!parse(None, None));
         assert!(!parse(Some("text/html"), Some(oci)));
         assert!(!parse(Some(INDEX_TYPE), Some(INDEX_TYPE)));
+    }
+
+    #[test]
+    fn descriptors_are_read_up_to_a_limit() {
+        let list = |count: usize| vec![r#"{"mediaType":"","digest":""}"#; count].join(",");
+        let limit = MAX_DESCRIPTORS;
+        let too_many = RegistryError::TooMany { limit };
+        let layers = |count| {
+            let json = format!(r#"{{"layers":[{}]}}"#, list(count));
+            let parsed = parse::<Manifest>(Some(MANIFEST_TYPES[0]), json.as_bytes());
+            parsed.map(|manifest| manifest.layers.len())
+        };
+        assert_eq!(layers(limit), Ok(limit));
+        assert_eq!(layers(limit + 1), Err(too_many.clone()));
+        let manifests = |count| {
+            let json = format!(r#"{{"manifests":[{}]}}"#, list(count));
+            let parsed = parse::<Index>(Some(INDEX_TYPE), json.as_bytes());
+            parsed.map(|index| index.into_manifests().len())
+        };
+        assert_eq!(manifests(limit), Ok(limit));
+        assert_eq!(manifests(limit + 2), Err(too_many));
     }
 
     #[test]

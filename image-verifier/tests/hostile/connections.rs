@@ -1,5 +1,6 @@
 //! Connections that end, that stall, and headers that do not.
 
+use futures::future::join_all;
 use image_verifier::reason::Reason;
 
 use crate::scene::{Honest, Signed, What, pull};
@@ -68,8 +69,11 @@ async fn what_is_no_http_is_an_error_of_the_registry() {
     ] {
         let what = format!("{:?}", String::from_utf8_lossy(garbage));
         let reason = match garbage {
-            // A good answer, and nothing in it.
-            b"HTTP/1.1 204 No Content\r\n\r\n" => Reason::MalformedSignature,
+            // Good answers, with nothing in it, and with what is no JSON.
+            b"HTTP/1.1 204 No Content\r\n\r\n"
+            | b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n\x1f\x8b" => {
+                Reason::MalformedSignature
+            }
             _ => Reason::RegistryError,
         };
         manifest(&what, reason, |_| vec![Act::Send(garbage.to_vec())]).await;
@@ -79,19 +83,16 @@ async fn what_is_no_http_is_an_error_of_the_registry() {
 #[tokio::test]
 async fn a_registry_that_takes_its_time_is_given_up_in_time() {
     let up = Reason::TimedOut;
-    manifest("never answers", up, |_| vec![Act::Stall]).await;
-    manifest("drips its head", up, |_| {
-        vec![Act::Drip(
-            b"HTTP/1.1 200 OK\r\nX: xxxxxxxxxxxxxxxx\r\n".to_vec(),
-        )]
-    })
-    .await;
-    let body = |honest: &Honest| {
+    let never = manifest("never answers", up, |_| vec![Act::Stall]);
+    let line = b"HTTP/1.1 200 OK\r\nX: xxxxxxxxxxxxxxxx\r\n".to_vec();
+    let head_drips = manifest("drips its head", up, move |_| vec![Act::Drip(line.clone())]);
+    let body_drips = manifest("drips its body", up, |honest| {
         let mut acts = head(200, &[("Content-Type", honest.kind())]);
         acts.push(Act::Drip(b" ".to_vec()));
         acts
-    };
-    manifest("drips its body", up, body).await;
+    });
+    // At once: each takes all the time that there is.
+    tokio::join!(never, head_drips, body_drips);
 }
 
 #[tokio::test]
@@ -106,25 +107,32 @@ async fn every_part_may_drip_and_time_is_still_kept() {
         acts.push(Act::Drip(b" ".to_vec()));
         acts
     };
-    let all = move |honest: &Honest| Some(drip(honest));
-    pull(Signed::Bundle, all)
-        .await
-        .refused("all drip", Reason::TimedOut);
-    for what in [What::Referrers, What::Referrer, What::Blob] {
-        let attack = move |honest: &Honest| (honest.what == what).then(|| drip(honest));
+    let parts = [What::Referrers, What::Referrer, What::Blob];
+    let each = parts.map(|part| async move {
+        let attack = move |honest: &Honest| (honest.what == part).then(|| drip(honest));
         let outcome = pull(Signed::Bundle, attack).await;
-        outcome.refused(&format!("{what:?} drips"), Reason::TimedOut);
-    }
+        outcome.refused(&format!("{part:?} drips"), Reason::TimedOut);
+    });
+    let all = async {
+        let attack = move |honest: &Honest| Some(drip(honest));
+        let outcome = pull(Signed::Bundle, attack).await;
+        outcome.refused("all drip", Reason::TimedOut);
+    };
+    tokio::join!(join_all(each), all);
 }
 
 #[tokio::test]
 async fn interim_answers_without_end_are_given_up() {
-    let interim = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n".to_vec();
-    let forever = move |_: &Honest| vec![Act::Forever(interim.clone())];
-    manifest("early hints", Reason::TimedOut, forever).await;
-    let interim = b"HTTP/1.1 100 Continue\r\n\r\n".to_vec();
-    let forever = move |_: &Honest| vec![Act::Forever(interim.clone())];
-    manifest("to be continued", Reason::TimedOut, forever).await;
+    let interim = [
+        &b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"[..],
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+    ];
+    let each = interim.map(|interim| async move {
+        let what = String::from_utf8_lossy(interim);
+        let forever = |_: &Honest| vec![Act::Forever(interim.to_vec())];
+        manifest(&what, Reason::TimedOut, forever).await;
+    });
+    join_all(each).await;
 }
 
 #[tokio::test]

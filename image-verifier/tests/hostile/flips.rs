@@ -1,7 +1,7 @@
 //! Every bit of everything that a registry serves for a signature, turned over one at a time.
 //!
 //! Whatever was flipped, the image is refused, unless the flip is in what says nothing: those
-//! members are listed with each document, and any other fails the test. Documents that are fetched
+//! members are listed in [`crate::unread`], and any other fails the test. Documents that are fetched
 //! by their digest are flipped twice: as they lie in the registry, and with all digests that lead to
 //! them made to fit, as somebody would who owns the registry.
 //!
@@ -26,6 +26,10 @@ use crate::meaning::changed;
 use crate::support::registry::{Content, INDEX, MANIFEST, Registry, Reply};
 use crate::support::sign::{BUNDLE, Signer};
 use crate::support::{digest, draft, policy_trusting, pull};
+use crate::unread::{
+    ANNOTATIONS_UNREAD, INDEX_UNREAD, KEY_BUNDLE_UNREAD, KEYLESS_BUNDLE_UNREAD, MANIFEST_UNREAD,
+    REFERRER_UNREAD,
+};
 
 /// Every so many bits one is flipped; odd, so that all bits of bytes have their turn.
 const STRIDE: usize = 61;
@@ -207,89 +211,6 @@ fn listed(index: &[u8], referrer: &[u8], bundle: &[u8]) -> Served {
     served.insert(path, Reply::ok(INDEX, index));
     served
 }
-
-/// What is not read of a manifest of signatures.
-const MANIFEST_UNREAD: [&str; 12] = [
-    "/schemaVersion",
-    "/schemaVersion (gone)",
-    "/config (gone)",
-    "/config/mediaType",
-    "/config/mediaType (gone)",
-    "/config/digest",
-    "/config/digest (gone)",
-    "/config/size",
-    "/config/size (gone)",
-    // The bytes are bounded, and hashed.
-    "/layers/0/size",
-    "/layers/0/size (gone)",
-    // The registry's header says it alone then.
-    "/mediaType (gone)",
-];
-
-/// What makes no difference in the annotations of a keyless signature.
-const ANNOTATIONS_UNREAD: [&str; 5] = [
-    // Where the certificate is right below a root, nothing of the chain is needed.
-    "/layers/0/annotations/dev.sigstore.cosign/chain",
-    "/layers/0/annotations/dev.sigstore.cosign/chain (gone)",
-    "/layers/0/annotations/dev.sigstore.cosign/chain (spelling)",
-    "/layers/0/annotations/dev.sigstore.cosign/certificate (spelling)",
-    // Hexadecimal digits may be capitals; what the log signed has small ones.
-    "/layers/0/annotations/dev.sigstore.cosign/bundle#/Payload/logID (spelling)",
-];
-
-/// What is not read of the list of referrers.
-const INDEX_UNREAD: [&str; 11] = [
-    "/schemaVersion",
-    "/schemaVersion (gone)",
-    "/mediaType (gone)",
-    "/manifests/0/mediaType",
-    "/manifests/0/size",
-    "/manifests/0/size (gone)",
-    // It can only take away: which it is not by what it is, but by what is in the referrer.
-    "/manifests/0/artifactType",
-    "/manifests/0/artifactType (gone)",
-    "/manifests/0/annotations (gone)",
-    "/manifests/0/annotations/dev.sigstore.bundle.predicateType",
-    "/manifests/0/annotations/dev.sigstore.bundle.predicateType (gone)",
-];
-
-/// What is not read of a referrer's manifest: who owns the registry lists what they like anyway.
-const REFERRER_UNREAD: [&str; 14] = [
-    "/schemaVersion",
-    "/schemaVersion (gone)",
-    "/mediaType (gone)",
-    "/artifactType",
-    "/artifactType (gone)",
-    "/layers/0/size",
-    "/layers/0/size (gone)",
-    "/subject (gone)",
-    "/subject/mediaType",
-    "/subject/mediaType (gone)",
-    "/subject/digest",
-    "/subject/digest (gone)",
-    "/subject/size",
-    "/subject/size (gone)",
-];
-
-/// What makes no difference in a bundle by key.
-const KEY_BUNDLE_UNREAD: [&str; 3] = [
-    // The layer's type says it, too.
-    "/mediaType (gone)",
-    // Keys are the policy's.
-    "/verificationMaterial/publicKey/hint",
-    "/verificationMaterial/publicKey/hint (gone)",
-];
-
-/// What makes no difference in a keyless bundle.
-const KEYLESS_BUNDLE_UNREAD: [&str; 5] = [
-    "/mediaType (gone)",
-    // The name beside a checkpoint's signature: it is by a key that is trusted, whatever it is called.
-    "/verificationMaterial/tlogEntries/0/inclusionProof/checkpoint/envelope",
-    // None and zero are what protobuf's JSON means by nothing.
-    "/verificationMaterial/tlogEntries/0/inclusionProof/hashes (gone)",
-    "/verificationMaterial/tlogEntries/0/inclusionProof/logIndex (gone)",
-    "/verificationMaterial/tlogEntries/0/logIndex (gone)",
-];
 
 #[tokio::test]
 async fn no_flip_in_an_attachment_by_key_is_allowed() {

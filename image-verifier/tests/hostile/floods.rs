@@ -141,7 +141,7 @@ async fn layers_without_content_take_no_more_memory_than_the_limit() {
         (honest.what == What::Manifest).then(|| manifest(AS_MANY, |_| SMALLEST.to_owned()))
     };
     let outcome = pull(Signed::Attachment, attack).await;
-    outcome.refused("empty layers", Reason::NoSignature);
+    outcome.refused("empty layers", Reason::LimitExceeded);
 }
 
 #[tokio::test]
@@ -170,8 +170,8 @@ async fn documents_that_are_deep_or_odd_are_refused() {
                 let mut acts = head(200, &[("Content-Type", MANIFEST)]);
                 acts.push(Act::Send(start.into_bytes()));
                 acts.push(Act::Each(
-                    1_000_000,
-                    Arc::new(move |_| open.as_bytes().to_vec()),
+                    1_000,
+                    Arc::new(move |_| open.repeat(1_000).into_bytes()),
                 ));
                 acts
             })

@@ -13,6 +13,7 @@ mod support;
 mod flips;
 mod keyless;
 mod meaning;
+mod unread;
 
 #[cfg(feature = "test-root")]
 mod answers;

@@ -23,7 +23,7 @@ use crate::wire::{Script, Server, reply};
 pub(crate) const MAX_MEMORY: u64 = 64 * 1024 * 1024;
 /// containerd's time-out. The program answers after 80 % of it; what remains is what a busy machine
 /// may add.
-const TIMEOUT: Duration = Duration::from_secs(4);
+const TIMEOUT: Duration = Duration::from_secs(6);
 
 /// How the image is signed, as long as nobody interferes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +97,7 @@ pub(crate) struct Outcome {
 /// Pulls an image that is signed by the policy's key, from a registry that does what `attack` says
 /// and is honest where that says nothing.
 pub(crate) async fn pull(
-    signed: Signed,
+    shape: Signed,
     attack: impl Fn(&Honest) -> Option<Script> + Send + Sync + 'static,
 ) -> Outcome {
     let reserved = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -105,7 +105,7 @@ pub(crate) async fn pull(
     drop(reserved);
     let host = format!("127.0.0.1:{port}");
     let signer = Signer::new();
-    let content = content(signed, &signer, &format!("{host}/app"));
+    let content = content(shape, &signer, &format!("{host}/app"));
     let address = host.clone();
     let handler = move |path: &str, before: usize| {
         let rest = path.strip_prefix("/v2/app/").unwrap_or_default();
@@ -156,10 +156,10 @@ pub(crate) async fn pull(
 }
 
 /// What the honest registry holds, by path below the repository.
-fn content(signed: Signed, signer: &Signer, name: &str) -> Vec<(String, &'static str, Vec<u8>)> {
+fn content(shape: Signed, signer: &Signer, name: &str) -> Vec<(String, &'static str, Vec<u8>)> {
     let bytes = |value: serde_json::Value| value.to_string().into_bytes();
     let octets = "application/octet-stream";
-    match signed {
+    match shape {
         Signed::Attachment => {
             let payload = payload(&digest(), name).into_bytes();
             let blob = Digest::of(&payload);
@@ -223,12 +223,11 @@ async fn run(mut command: Command) -> (Option<i32>, String, u64) {
         stdout.read_to_string(&mut line).unwrap();
         (child.wait4().unwrap(), line)
     });
-    let ended = match tokio::time::timeout(TIMEOUT, &mut waiting).await {
-        Ok(ended) => ended.unwrap(),
-        Err(_) => {
-            let _ = kill_process(id, Signal::KILL);
-            waiting.await.unwrap()
-        }
+    let ended = if let Ok(ended) = tokio::time::timeout(TIMEOUT, &mut waiting).await {
+        ended.unwrap()
+    } else {
+        let _ = kill_process(id, Signal::KILL);
+        waiting.await.unwrap()
     };
     let (used, line) = ended;
     (used.status.code(), line, used.rusage.maxrss)
