@@ -142,6 +142,7 @@ fn e2e(options: &Options, background: &mut Background) -> Result<()> {
         Product::Agent,
         Product::AgentFault,
         Product::Operator,
+        Product::Cli,
     ])?;
     background.take_peers()?;
     let mut tests = cargo();
