@@ -1,8 +1,8 @@
 use super::*;
 use crate::identity::{SignedIdentity, UnnamedSignatures};
-use crate::keyless::PatternDraft;
+use crate::keyless::{IdentityDraft, MAX_IDENTITIES, PatternDraft};
 use crate::model::{Mode, Requirement, RequirementDraft};
-use crate::problem::{Problem, Problems};
+use crate::problem::{Problem, Problems, Reason};
 use crate::testing::{KEYS, authority, certified, keyless, named, public_good};
 
 const ISSUER: &str = "https://accounts.example.com";
