@@ -2,18 +2,14 @@
 
 mod text;
 
-use std::path::PathBuf;
-
-use clap::error::ErrorKind;
 use crds::{Problem, Severity};
 use policy::capability;
 use policy::explain::{Explanation, explain};
 use policy::flatten::NodeFacts;
-use policy::reference::Reference;
 use policy::version::Version;
 use serde::Serialize;
 
-use crate::arguments::{image, namespace};
+use crate::arguments::Asked;
 use crate::input;
 use crate::output::{self, Answer, Format};
 use crate::runtime::Runtime;
@@ -30,16 +26,8 @@ use crate::runtime::Runtime;
     after_help = "Exit codes: 0 explained, whatever the answer; 1 explained, without policies that are not valid; 2 wrong usage; 3 something could not be read, and nothing is explained."
 )]
 pub(crate) struct Args {
-    /// The image as it stands in a pod, such as `registry.example.com/team/app:v1`.
-    #[arg(value_name = "IMAGE", value_parser = image)]
-    image: Reference,
-    /// Files, folders with all folders in them (.yaml, .yml, .json), or `-` for standard input.
-    /// Any `ConfigMap`, `Secret` and `TrustRoot` that policies refer to belongs in there as well.
-    #[arg(short, long = "filename", value_name = "PATH")]
-    filename: Vec<PathBuf>,
-    /// The namespace of the pod; without it no policy of a namespace takes part.
-    #[arg(short, long, value_name = "NS", value_parser = namespace)]
-    namespace: Option<String>,
+    #[command(flatten)]
+    asked: Asked,
     /// Only this container runtime; both where it is left out.
     #[arg(long, value_enum)]
     runtime: Option<Runtime>,
@@ -57,11 +45,8 @@ struct Report<'a> {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args, format: Format) -> Answer {
-    if args.filename.is_empty() {
-        let message = "policies are read from files only in this version, not yet from a cluster: name them with -f, as in `nodeseal explain IMAGE -f policies/`";
-        output::usage(ErrorKind::MissingRequiredArgument, message);
-    }
-    let loaded = input::load(&args.filename);
+    args.asked.needs_policies("explain");
+    let loaded = input::load(&args.asked.filename);
     if input::is_incomplete(&loaded) {
         output::print_problems(loaded.problems_of(Severity::Error));
         output::error_line("some policies could not be read, so nothing certain can be said");
@@ -74,11 +59,11 @@ pub(crate) fn run(args: &Args, format: Format) -> Answer {
             .map(|it| it.in_version(None))
             .to_vec(),
     };
-    let namespace = args.namespace.as_deref();
+    let namespace = args.asked.namespace.as_deref();
     let explanation = explain(
         &bundle,
         &NodeFacts::default(),
-        &args.image,
+        &args.asked.image,
         namespace,
         &runtimes,
     );

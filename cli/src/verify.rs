@@ -7,7 +7,6 @@ mod text;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::error::ErrorKind;
 use crds::Severity;
 use image_verifier::environment::Environment;
 use image_verifier::inspect::{Inspection, inspect, resolve};
@@ -21,7 +20,7 @@ use policy::reference::Reference;
 use policy::verifier::{Access, Limits};
 use tokio::time::Instant;
 
-use crate::arguments::{image, namespace};
+use crate::arguments::Asked;
 use crate::input;
 use crate::output::{self, Answer, Format};
 use report::{Report, Word};
@@ -30,7 +29,8 @@ use report::{Report, Word};
 ///
 /// Looks for signatures in the registry and weighs them by the policies: the same code as on a
 /// node, with the proxies, registry hosts and credentials of this machine. A node may have others,
-/// and knows nothing of an imagePullSecret. A nodeSelector is not looked at: the node is taken to
+/// and knows nothing of an imagePullSecret. A tag is looked up first; of a multi-arch image the index
+/// counts, which is what containerd asks about. A nodeSelector is not looked at: the node is taken to
 /// be one that all policies select.
 #[derive(clap::Args)]
 #[command(
@@ -38,17 +38,8 @@ use report::{Report, Word};
     after_help = "Exit codes: 0 allowed; 1 denied, or policies are not valid; 2 wrong usage; 3 could not tell: the registry does not answer or wants credentials, or something could not be read."
 )]
 pub(crate) struct Args {
-    /// The image as it stands in a pod, such as `registry.example.com/team/app:v1`. A tag is looked
-    /// up first; of a multi-arch image the index counts, which is what containerd asks about.
-    #[arg(value_name = "IMAGE", value_parser = image)]
-    image: Reference,
-    /// Files, folders with all folders in them (.yaml, .yml, .json), or `-` for standard input.
-    /// Any `ConfigMap`, `Secret` and `TrustRoot` that policies refer to belongs in there as well.
-    #[arg(short, long = "filename", value_name = "PATH")]
-    filename: Vec<PathBuf>,
-    /// The namespace of the pod; without it no policy of a namespace takes part.
-    #[arg(short, long, value_name = "NS", value_parser = namespace)]
-    namespace: Option<String>,
+    #[command(flatten)]
+    asked: Asked,
     /// Docker's `config.json`, or the folder that holds it; that of `$DOCKER_CONFIG`, else of
     /// ~/.docker, where it is left out.
     #[arg(long, value_name = "PATH")]
@@ -64,10 +55,7 @@ pub(crate) struct Args {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args, format: Format) -> Answer {
-    if args.filename.is_empty() {
-        let message = "policies are read from files only in this version, not yet from a cluster: name them with -f, as in `nodeseal verify IMAGE -f policies/`";
-        output::usage(ErrorKind::MissingRequiredArgument, message);
-    }
+    args.asked.needs_policies("verify");
     let access = match access::of(args.docker_config.as_deref(), &args.certs_dir) {
         Ok(access) => access,
         Err(message) => {
@@ -75,7 +63,7 @@ pub(crate) fn run(args: &Args, format: Format) -> Answer {
             return Answer::Unknown;
         }
     };
-    let loaded = input::load(&args.filename);
+    let loaded = input::load(&args.asked.filename);
     if loaded.has_errors() {
         output::print_problems(loaded.problems_of(Severity::Error));
         if input::is_incomplete(&loaded) {
@@ -86,15 +74,15 @@ pub(crate) fn run(args: &Args, format: Format) -> Answer {
         return Answer::No;
     }
     let bundle = input::bundle(&loaded);
-    let namespace = args.namespace.as_deref();
+    let namespace = args.asked.namespace.as_deref();
     let facts = NodeFacts::default();
-    let explanation = explain(&bundle, &facts, &args.image, namespace, &[]);
+    let explanation = explain(&bundle, &facts, &args.asked.image, namespace, &[]);
     let decision = decision(&bundle, &explanation);
     let report = if decided_without_signatures(&decision) {
         Report::of_policies(&explanation)
     } else {
         let time = Duration::from_secs(args.timeout);
-        match look(&args.image, &decision, &access, time) {
+        match look(&args.asked.image, &decision, &access, time) {
             Ok((subject, inspection)) => Report::of_signatures(&explanation, &subject, &inspection),
             Err(message) => {
                 output::error_line(message);

@@ -67,6 +67,9 @@ pub enum BundleError {
     /// A policy that is not valid.
     #[error("the bundle holds the policy `{0}`, which is not valid: {1}")]
     Policy(PolicyId, Problems),
+    /// An exemption for a tag or a digest.
+    #[error("the bundle exempts `{0}`, and only whole repositories and more may be exempt")]
+    Exempt(Scope),
     /// A trust root that stands there twice.
     #[error("the bundle holds a trust root twice")]
     TwiceRoot,
@@ -135,6 +138,10 @@ impl Bundle {
         }
         let wire: Wire = serde_json::from_slice(bytes)?;
         let mut policies = BTreeMap::new();
+        let versions = |scope: &&Scope| scope.version().is_some();
+        if let Some(scope) = wire.settings.exempt_images.iter().find(versions) {
+            return Err(BundleError::Exempt(scope.clone()));
+        }
         let count = wire.trust_roots.len();
         let roots: TrustRoots = wire
             .trust_roots
@@ -206,6 +213,18 @@ mod tests {
             Bundle::from_json(b"{"),
             Err(BundleError::Shape(_))
         ));
+    }
+
+    #[test]
+    fn a_bundle_that_exempts_a_tag_is_refused() {
+        let exempt_images = [Scope::parse("a.example/b:v1").unwrap()].into();
+        let settings = Settings {
+            exempt_images,
+            ..Settings::default()
+        };
+        let bytes = Bundle::new(settings, []).to_json();
+        let error = Bundle::from_json(&bytes);
+        assert!(matches!(error, Err(BundleError::Exempt(_))), "{error:?}");
     }
 
     #[test]

@@ -8,13 +8,14 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::authority::{self, Authority, AuthorityDraft, MAX_NAME, TrustRoots, TrustedRoot};
+use crate::authority::{self, Authority, AuthorityDraft, TrustRoots, TrustedRoot};
 use crate::digest::Digest;
 use crate::distinct;
 pub use crate::id::PolicyId;
 use crate::identity::SignedIdentity;
 use crate::problem::{Problems, Reason, Report};
 use crate::scope::Scope;
+use crate::text::{MAX_LABEL, is_label};
 
 /// The most scopes, and the most excludes, of one policy.
 pub const MAX_SCOPES: usize = 256;
@@ -316,7 +317,7 @@ fn parse_authorities(
         let name = &draft.name;
         if !is_label(name) {
             let message = format!(
-                "an authority's name has 1 to {MAX_NAME} lower-case letters, digits and inner dashes"
+                "an authority's name has 1 to {MAX_LABEL} lower-case letters, digits and inner dashes"
             );
             report.add(format!("{field}.name"), Reason::Invalid, message);
         } else if !names.insert(name) {
@@ -366,15 +367,6 @@ fn check_identity(report: &mut Report, identity: &SignedIdentity) {
             );
         }
     }
-}
-
-/// A DNS label (RFC 1123).
-fn is_label(name: &str) -> bool {
-    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    (1..=MAX_NAME).contains(&name.len())
-        && name.bytes().all(inner)
-        && !name.starts_with('-')
-        && !name.ends_with('-')
 }
 
 impl From<Policy> for PolicyDraft {

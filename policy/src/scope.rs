@@ -227,6 +227,13 @@ impl Scope {
     }
 }
 
+/// The name of a scope, or of what stands in a lookup list, for its twin's name: the twin has the
+/// entries of the scope.
+pub(crate) fn without_twin_port(name: &str) -> String {
+    let (host, rest) = name.split_at(name.find('/').unwrap_or(name.len()));
+    format!("{}{rest}", host.strip_suffix(TWIN).unwrap_or(host))
+}
+
 /// What [`Scope::lookup`] gives, for a scope that other systems wrote and that may not be canonical:
 /// the text itself and every wider scope that the runtimes look up after it.
 #[must_use]

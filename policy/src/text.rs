@@ -1,11 +1,24 @@
 //! Texts that people write into policies, and that stand in messages later.
 
+/// The most bytes of a DNS label.
+pub const MAX_LABEL: usize = 63;
+
 /// Whether a text is what it looks like: without control characters, and without the invisible
 /// characters that turn or split what a terminal shows (Unicode's `Bidi_Control`, separators of lines,
 /// zero-width characters).
 #[must_use]
 pub fn is_plain(text: &str) -> bool {
     !text.chars().any(|c| c.is_control() || is_invisible(c))
+}
+
+/// Whether a text is a DNS label (RFC 1123): 1 to 63 lower-case letters, digits and inner dashes.
+#[must_use]
+pub fn is_label(text: &str) -> bool {
+    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    (1..=MAX_LABEL).contains(&text.len())
+        && text.bytes().all(inner)
+        && !text.starts_with('-')
+        && !text.ends_with('-')
 }
 
 fn is_invisible(c: char) -> bool {

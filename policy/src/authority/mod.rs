@@ -15,9 +15,6 @@ use crate::trust::TrustRoot;
 pub use self::draft::{AuthorityDraft, CertificateSubject, SignerDraft, TrustRootRef};
 pub(crate) use self::parse::parse;
 
-/// The most bytes of an authority's name.
-pub const MAX_NAME: usize = 63;
-
 /// Trust roots by their digests, from which the references of drafts are resolved.
 pub type TrustRoots = BTreeMap<Digest, Arc<TrustRoot>>;
 

@@ -9,7 +9,7 @@ use crate::crio::document::{PolicyJson, Rule, Rules};
 use crate::crio::layer::{Layer, Size};
 use crate::crio::texts::{Id, Lists, Part, REJECT, Texts, indented, name};
 use crate::flatten::NodeFacts;
-use crate::scope::{Scope, lookup_of};
+use crate::scope::{Scope, lookup_of, without_twin_port};
 
 /// How many times larger than allowed something is counted to its end: what is larger still only
 /// has to be told from what fits.
@@ -300,13 +300,8 @@ fn lookup(name: &str) -> Lookup {
         };
     }
     let written = lookup_of(name);
-    let plain = written.iter().map(|name| without_443(name)).collect();
+    let plain = written.iter().map(|name| without_twin_port(name)).collect();
     Lookup { written, plain }
-}
-
-fn without_443(name: &str) -> String {
-    let (host, rest) = name.split_at(name.find('/').unwrap_or(name.len()));
-    format!("{}{rest}", host.strip_suffix(":443").unwrap_or(host))
 }
 
 /// What stands before and after the scopes of the transport `docker`.

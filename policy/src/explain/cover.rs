@@ -8,7 +8,7 @@ use crate::bundle::Bundle;
 use crate::flatten::NodeFacts;
 use crate::model::{Mode, Policy};
 use crate::reference::Reference;
-use crate::scope::Scope;
+use crate::scope::{Scope, without_twin_port};
 
 /// The scopes that hold an image, most specific first. The port 443 is the same registry as none,
 /// and scopes are written without it.
@@ -16,13 +16,8 @@ pub(super) fn names(image: &Reference) -> Vec<String> {
     image
         .lookup()
         .iter()
-        .map(|name| without_443(name))
+        .map(|name| without_twin_port(name))
         .collect()
-}
-
-fn without_443(name: &str) -> String {
-    let (host, rest) = name.split_at(name.find('/').unwrap_or(name.len()));
-    format!("{}{rest}", host.strip_suffix(":443").unwrap_or(host))
 }
 
 /// The most specific of `scopes` that holds the image of these names.

@@ -12,19 +12,6 @@ use super::{Pulls, Registry};
 #[derive(Debug)]
 pub struct Endpoints<'a>(BTreeMap<&'a str, &'a Registry>);
 
-/// The locations under which the images below `locations` are really pulled, without those that
-/// `locations` has already. Looking for signatures in a place too many does no harm.
-#[must_use]
-pub fn endpoints(locations: &BTreeSet<String>, registries: &[Registry]) -> BTreeSet<String> {
-    let index = Endpoints::new(registries);
-    let mut found: BTreeSet<String> = locations
-        .iter()
-        .flat_map(|location| index.of(location))
-        .collect();
-    found.retain(|endpoint| !locations.contains(endpoint));
-    found
-}
-
 impl<'a> Endpoints<'a> {
     /// Registries as [`super::merge`] gives them.
     #[must_use]

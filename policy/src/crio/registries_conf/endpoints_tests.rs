@@ -28,6 +28,13 @@ location = "docker.io"
 blocked = true
 "#;
 
+/// The places of all these locations, without those that are among them.
+fn endpoints(locations: &BTreeSet<String>, registries: &[Registry]) -> BTreeSet<String> {
+    let index = Endpoints::new(registries);
+    let places = locations.iter().flat_map(|location| index.of(location));
+    places.filter(|place| !locations.contains(place)).collect()
+}
+
 fn found(conf: &str, locations: &[&str]) -> Vec<String> {
     let locations = locations.iter().map(ToString::to_string).collect();
     let registries = parse(conf).unwrap();

@@ -16,7 +16,7 @@ mod parse;
 
 use std::collections::BTreeMap;
 
-pub use self::endpoints::{Endpoints, endpoints};
+pub use self::endpoints::Endpoints;
 pub use self::error::{Place, RegistriesConfError, SourceError};
 pub use self::parse::{Document, Format, MAX_BYTES, MAX_MIRRORS, MAX_REGISTRIES, parse_document};
 
