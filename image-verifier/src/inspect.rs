@@ -99,7 +99,7 @@ pub async fn inspect(
     let verdict = judge.verdict();
     let enforced = match &decision.outcome {
         Outcome::Verify(policies) => policies.as_slice(),
-        Outcome::Exempt | Outcome::Default(_) => &[],
+        Outcome::Exempt | Outcome::Refused | Outcome::Default(_) => &[],
     };
     let policies = enforced.iter().chain(&decision.audit);
     let verdicts = verdict.enforced.iter().chain(&verdict.audited);

@@ -1,6 +1,6 @@
 //! The bundle: the valid policies and settings of a node, resolved and not yet flattened.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -10,32 +10,11 @@ use crate::digest::Digest;
 use crate::model::{Policy, PolicyDraft, PolicyId};
 use crate::problem::Problems;
 use crate::scope::Scope;
+pub use crate::settings::{DefaultAction, Settings};
 use crate::trust::TrustRoot;
 
 /// The format that this version writes, and the only one that it reads.
 pub const FORMAT: u32 = 1;
-
-/// What happens to an image that no enforcing policy covers.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
-pub enum DefaultAction {
-    /// It is pulled.
-    #[default]
-    Allow,
-    /// It is refused.
-    Reject,
-}
-
-/// What a node needs of the `EnforcementConfig`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Settings {
-    /// For images that no enforcing policy covers.
-    pub default_action: DefaultAction,
-    /// Always accepted; no tags or digests.
-    pub exempt_images: BTreeSet<Scope>,
-}
 
 /// Settings, policies and the trust roots that they need, sorted, so that the same content has the
 /// same bytes.

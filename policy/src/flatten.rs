@@ -17,8 +17,12 @@ use crate::scope::Scope;
 /// What a node adds to every bundle.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NodeFacts {
-    /// Always accepted on this node: the sandbox image, without which no pod starts.
+    /// Always accepted on this node: the sandbox image, without which no pod starts, and the image
+    /// whose pull proves that not everything is refused.
     pub exempt: BTreeSet<Scope>,
+    /// Always refused on this node, whatever exempts it: the image whose pull proves that something
+    /// is refused.
+    pub refused: BTreeSet<Scope>,
 }
 
 /// What the table says about a scope.
@@ -27,6 +31,8 @@ pub struct NodeFacts {
 pub enum Entry {
     /// Always accepted, whatever covers it.
     Exempt,
+    /// Always refused, whatever exempts it.
+    Refused,
     /// No policy is left here (an exclude took them out): the default action.
     Default,
     /// These policies cover it. Never empty.
@@ -73,6 +79,8 @@ pub struct Decision<'a> {
 pub enum Outcome<'a> {
     /// It passes.
     Exempt,
+    /// It does not.
+    Refused,
     /// No enforcing policy covers it.
     Default(DefaultAction),
     /// It passes if every one of these policies passes. Never empty.
@@ -116,6 +124,7 @@ pub(crate) struct Index<'a> {
     scopes: BTreeMap<&'a str, Vec<&'a PolicyId>>,
     excludes: BTreeMap<&'a str, Vec<&'a PolicyId>>,
     exempt: BTreeSet<&'a str>,
+    refused: BTreeSet<&'a str>,
     named: BTreeSet<&'a Scope>,
 }
 
@@ -130,8 +139,10 @@ impl<'a> Index<'a> {
             scopes: BTreeMap::new(),
             excludes: BTreeMap::new(),
             exempt: exempt.iter().map(|scope| scope.as_str()).collect(),
+            refused: facts.refused.iter().map(Scope::as_str).collect(),
             named: exempt,
         };
+        index.named.extend(&facts.refused);
         for policy in policies {
             for scope in policy.scopes() {
                 index
@@ -161,10 +172,11 @@ impl<'a> Index<'a> {
 
     /// The entry of the scope that `lookup` begins with.
     pub(crate) fn entry(&self, lookup: &[String]) -> Entry {
-        if lookup
-            .iter()
-            .any(|wider| self.exempt.contains(wider.as_str()))
-        {
+        let is_in = |set: &BTreeSet<&str>| lookup.iter().any(|wider| set.contains(wider.as_str()));
+        if is_in(&self.refused) {
+            return Entry::Refused;
+        }
+        if is_in(&self.exempt) {
             return Entry::Exempt;
         }
         let named_by = |map: &BTreeMap<&str, Vec<&'a PolicyId>>| -> BTreeSet<&'a PolicyId> {
@@ -263,6 +275,11 @@ impl Flat {
             Entry::Exempt => Decision {
                 scope,
                 outcome: Outcome::Exempt,
+                audit: Vec::new(),
+            },
+            Entry::Refused => Decision {
+                scope,
+                outcome: Outcome::Refused,
                 audit: Vec::new(),
             },
             Entry::Default => {

@@ -69,6 +69,7 @@ fn an_exemption_wins_over_every_policy() {
     let settings = Settings {
         default_action: DefaultAction::Reject,
         exempt_images: [scope("a.example/tools")].into(),
+        ..Settings::default()
     };
     let flat = table(
         vec![policy("p", &["a.example", "a.example/tools/x"], &[])],
@@ -86,6 +87,7 @@ fn images_that_no_enforcing_policy_covers_get_the_default_action() {
     let reject = Settings {
         default_action: DefaultAction::Reject,
         exempt_images: BTreeSet::default(),
+        ..Settings::default()
     };
     let flat = table(
         vec![
@@ -132,6 +134,7 @@ fn the_nodes_own_images_are_exempt() {
     let bundle = Bundle::new(Settings::default(), [policy("p", &["*.k8s.io"], &[])]);
     let facts = NodeFacts {
         exempt: [scope("registry.k8s.io/pause:3.10")].into(),
+        ..NodeFacts::default()
     };
     let flat = flatten(&bundle, &facts);
     assert_eq!(
@@ -255,6 +258,7 @@ pub(crate) fn any_bundle() -> impl Strategy<Value = Bundle> {
                 DefaultAction::Allow
             },
             exempt_images: exempt.iter().map(|text| scope(text)).collect(),
+            ..Settings::default()
         };
         Bundle::new(settings, policies)
     })
@@ -346,5 +350,25 @@ proptest! {
         let render = |bundle: &Bundle| crate::containerd::render(
             &flatten(bundle, &NodeFacts::default()), &bundle.digest(), &facts);
         prop_assert_eq!(render(&shuffled), render(&bundle));
+    }
+}
+
+#[test]
+fn what_a_node_refuses_no_exemption_lets_pass() {
+    let settings = Settings {
+        exempt_images: [scope("127.0.0.1:5000")].into(),
+        ..Settings::default()
+    };
+    let bundle = Bundle::new(settings, [policy("p", &["127.0.0.1:5000/probe"], &[])]);
+    let facts = NodeFacts {
+        exempt: [scope("127.0.0.1:5000/probe/x")].into(),
+        refused: [scope("127.0.0.1:5000/probe/x")].into(),
+    };
+    let flat = flatten(&bundle, &facts);
+    for (name, outcome) in [
+        ("127.0.0.1:5000/probe/x:nonce", Outcome::Refused),
+        ("127.0.0.1:5000/probe/y", Outcome::Exempt),
+    ] {
+        assert_eq!(flat.decide(&image(name)).outcome, outcome, "{name}");
     }
 }

@@ -35,6 +35,7 @@ pub mod pem;
 pub mod problem;
 pub mod reference;
 pub mod scope;
+pub mod settings;
 #[cfg(test)]
 mod testing;
 pub mod text;

@@ -189,6 +189,7 @@ fn entry_words(entry: Option<&Entry>) -> String {
     match entry {
         None | Some(Entry::Default) => "the default action".to_owned(),
         Some(Entry::Exempt) => "exempt".to_owned(),
+        Some(Entry::Refused) => "always refused".to_owned(),
         Some(Entry::Verify(ids)) => {
             let ids: Vec<String> = ids.iter().map(PolicyId::to_string).collect();
             ids.join(", ")

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use policy::bundle::{self, Settings};
 use policy::problem::Reason;
 use policy::scope::Scope;
+use policy::settings::{self, ContainerdSettings, CrioSettings, ProbeInterval, Settings};
 
 use super::{FieldProblem, Report};
-use crate::types::{DefaultAction, EnforcementConfigSpec};
+use crate::types::{
+    DefaultAction, Enforcement, EnforcementConfigSpec, Probe, Restart, StaleImages,
+};
 
 /// A valid configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,18 +86,46 @@ pub fn configuration(spec: &EnforcementConfigSpec) -> Result<Configuration, Vec<
     let field = "spec.namespacedPolicies.allowedScopes";
     let allowed_scopes = scopes(&mut report, allowed, field);
     let default_action = match spec.default_action {
-        DefaultAction::Allow => bundle::DefaultAction::Allow,
-        DefaultAction::Reject => bundle::DefaultAction::Reject,
+        DefaultAction::Allow => settings::DefaultAction::Allow,
+        DefaultAction::Reject => settings::DefaultAction::Reject,
     };
     let most = spec.namespaced_policies.max_per_namespace;
     report.finish(Configuration {
         settings: Settings {
             default_action,
             exempt_images,
+            enforcement: match spec.enforcement {
+                Enforcement::Enabled => settings::Enforcement::Enabled,
+                Enforcement::Disabled => settings::Enforcement::Disabled,
+            },
+            containerd: ContainerdSettings {
+                restart: restart(spec.containerd.restart),
+                fix_local_pull: spec.containerd.fix_local_pull,
+            },
+            crio: CrioSettings {
+                restart: restart(spec.crio.restart),
+                stale_images: match spec.crio.stale_images {
+                    StaleImages::Hold => settings::StaleImages::Hold,
+                    StaleImages::Proceed => settings::StaleImages::Proceed,
+                },
+            },
+            probe_interval: probe_interval(&spec.probe),
         },
         allowed_scopes,
         max_per_namespace: usize::try_from(most).unwrap_or_default(),
     })
+}
+
+fn restart(restart: Restart) -> settings::Restart {
+    match restart {
+        Restart::Never => settings::Restart::Never,
+        Restart::Allowed => settings::Restart::Allowed,
+    }
+}
+
+fn probe_interval(probe: &Probe) -> ProbeInterval {
+    let seconds = probe.interval().map_or(0, |interval| interval.as_secs());
+    ProbeInterval::of_seconds(u32::try_from(seconds).unwrap_or(u32::MAX))
 }
 
 fn scopes(report: &mut Report, texts: &[String], field: &str) -> BTreeSet<Scope> {

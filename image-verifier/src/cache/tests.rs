@@ -258,6 +258,7 @@ fn there_is_no_question_where_no_signature_decides() {
     let exempt = Settings {
         default_action: DefaultAction::Reject,
         exempt_images: [Scope::parse("example.com/app").unwrap()].into(),
+        ..Settings::default()
     };
     let audit = usual().split_off(1);
     for (table, name) in [

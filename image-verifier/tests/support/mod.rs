@@ -124,6 +124,7 @@ pub fn policy_trusting(
     let settings = Settings {
         default_action,
         exempt_images: exempt_images.collect(),
+        ..Settings::default()
     };
     let bundle = Bundle::new(settings, policies);
     let flat = flatten(&bundle, &NodeFacts::default());

@@ -77,7 +77,7 @@ impl Crio {
             base,
             taken_locations: BTreeSet::new(),
         };
-        let rendered = rendered(node, bundle, &NodeFacts { exempt }, &facts)?;
+        let rendered = rendered(node, bundle, &NodeFacts { exempt, ..NodeFacts::default() }, &facts)?;
         let readings = readings(node.root, rendered.looks_up(), report)?;
         let readings: Vec<&[Registry]> = readings.iter().map(Vec::as_slice).collect();
         let rendered = rendered.with_registries(&readings, &registries.taken);

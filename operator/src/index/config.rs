@@ -4,7 +4,7 @@ use crds::convert::{self, Configuration};
 use crds::types::{Enforcement, EnforcementConfigStatus};
 use jiff::Timestamp;
 use policy::aggregate::{Finding, Truth, reason};
-use policy::bundle::{DefaultAction, Settings};
+use policy::bundle::Settings;
 use policy::problem::Reason;
 
 use super::compile::{unreadable, words};
@@ -66,10 +66,14 @@ impl Config {
     /// Takes over what nodes were last given, where the object was deleted or made invalid while
     /// nobody watched. `own` are the exemptions that come from no configuration.
     pub(crate) fn recover(&mut self, last: &Settings, own: &Settings) {
-        let set = last.default_action != DefaultAction::Allow
-            || !last.exempt_images.is_subset(&own.exempt_images);
+        let plain = Settings {
+            exempt_images: last.exempt_images.clone(),
+            ..Settings::default()
+        };
+        let set = *last != plain || !last.exempt_images.is_subset(&own.exempt_images);
         if !self.known && set {
             self.in_force.settings = last.clone();
+            self.disabled = last.enforcement == policy::settings::Enforcement::Disabled;
             self.deleted = self.seen.is_none();
             self.known = true;
         }

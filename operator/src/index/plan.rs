@@ -7,7 +7,7 @@ use crds::bundle::TooLarge;
 use crds::types::PolicyBundleSpec;
 use jiff::Timestamp;
 use policy::aggregate::Finding;
-use policy::bundle::Settings;
+use policy::bundle::{DefaultAction, Settings};
 use policy::digest::Digest;
 use policy::model::PolicyId;
 use policy::problem::Reason;
@@ -89,7 +89,8 @@ impl Index {
     pub(crate) fn settings(&self) -> Settings {
         let mut settings = self.config.in_force.settings.clone();
         if self.config.disabled {
-            settings = Settings::default();
+            settings.default_action = DefaultAction::Allow;
+            settings.exempt_images.clear();
         }
         let own = self.options.exempt.iter().cloned();
         settings.exempt_images.extend(own);

@@ -38,6 +38,17 @@ impl Standing<'_> {
     }
 }
 
+/// What covers a scope.
+#[derive(Debug, Clone)]
+pub(super) enum Covering {
+    /// It is accepted, whatever else covers it.
+    Exempt,
+    /// It is refused, whatever else covers it.
+    Refused,
+    /// The policies of these numbers.
+    By(Vec<usize>),
+}
+
 /// Some policies, to be asked which of them cover a scope.
 pub(super) struct Layer<'a> {
     pub(super) standing: Vec<Standing<'a>>,
@@ -60,15 +71,15 @@ impl<'a> Layer<'a> {
         }
     }
 
-    /// The numbers of the policies that cover the scope `lookup` begins with; nothing where it is
-    /// exempt.
-    pub(super) fn covering(&self, lookup: &[String]) -> Option<Vec<usize>> {
+    /// What covers the scope that `lookup` begins with.
+    pub(super) fn covering(&self, lookup: &[String]) -> Covering {
         match self.index.entry(lookup) {
-            Entry::Exempt => None,
-            Entry::Default => Some(Vec::new()),
+            Entry::Exempt => Covering::Exempt,
+            Entry::Refused => Covering::Refused,
+            Entry::Default => Covering::By(Vec::new()),
             Entry::Verify(ids) => {
                 let numbers = ids.iter().filter_map(|id| self.numbers.get(id));
-                Some(numbers.copied().collect())
+                Covering::By(numbers.copied().collect())
             }
         }
     }

@@ -125,6 +125,30 @@ fn exempt_images_pass_under_a_rejecting_default() {
 }
 
 #[test]
+fn what_a_node_refuses_is_refused_in_every_file() {
+    let probe = Scope::parse("127.0.0.1:5000/probe/x").unwrap();
+    let node = NodeFacts {
+        refused: [probe].into(),
+        ..NodeFacts::default()
+    };
+    let settings = Settings {
+        exempt_images: [Scope::parse("127.0.0.1:5000").unwrap()].into(),
+        ..Settings::default()
+    };
+    let own = namespaced("team", "own", &["127.0.0.1:5000/probe"]);
+    let bundle = Bundle::new(settings, [policy("p", &["a.example"], &[]), own]);
+    let rendered = render(&bundle, &node, &facts());
+    let namespace = &rendered.namespaces["team"];
+    for file in [rendered.policy.as_ref().unwrap(), namespace] {
+        let document = document(file);
+        let docker = &document["transports"]["docker"];
+        let refused = json!([{"type": "reject"}]);
+        assert_eq!(docker["127.0.0.1:5000/probe/x"], refused);
+        assert_eq!(docker["127.0.0.1:5000"], json!([{"type": ACCEPT}]));
+    }
+}
+
+#[test]
 fn the_nodes_own_rules_are_kept_and_never_loosened() {
     let base = on(r#"{"default":[{"type":"reject"}],"transports":{
         "docker":{"a.example":[{"type":"signedBy","keyType":"GPGKeys","keyPath":"/k"}],

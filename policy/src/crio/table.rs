@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::bundle::{Bundle, DefaultAction};
 use crate::crio::document::{PolicyJson, Rule, Rules};
-use crate::crio::layer::{Layer, Size};
+use crate::crio::layer::{Covering, Layer, Size};
 use crate::crio::texts::{Id, Lists, Part, REJECT, Texts, indented, name};
 use crate::flatten::NodeFacts;
 use crate::scope::{Scope, lookup_of, without_twin_port};
@@ -36,8 +36,8 @@ impl Ground<'_> {
 #[derive(Debug)]
 struct Row {
     name: String,
-    /// The cluster's policies that cover it, by number; nothing where it is exempt.
-    covering: Option<Vec<usize>>,
+    /// What of the cluster covers it.
+    covering: Covering,
     rules: Vec<Id>,
     bytes: usize,
 }
@@ -80,6 +80,8 @@ struct Parts<'a> {
     base: &'a [Id],
     /// The rules that cover it; nothing where it is exempt.
     covering: Option<Vec<Part<'a>>>,
+    /// What of the cluster covers it.
+    cluster: Covering,
     namer: Option<usize>,
 }
 
@@ -99,7 +101,7 @@ impl Parts<'_> {
         }
         Row {
             name,
-            covering: None,
+            covering: self.cluster,
             rules,
             bytes,
         }
@@ -130,7 +132,7 @@ impl<'a> Table<'a> {
         for (name, namer) in names(ground, cluster, base) {
             let lookup = lookup(&name);
             let covering = if name.is_empty() {
-                Some(Vec::new())
+                Covering::By(Vec::new())
             } else {
                 cluster.covering(&lookup.plain)
             };
@@ -141,13 +143,15 @@ impl<'a> Table<'a> {
             let parts = Parts {
                 default: ground.default(),
                 base: &base,
-                covering: covering
-                    .as_ref()
-                    .map(|numbers| rules(cluster, numbers, true)),
+                covering: match &covering {
+                    Covering::Exempt => None,
+                    Covering::Refused => Some(refused()),
+                    Covering::By(numbers) => Some(rules(cluster, numbers, true)),
+                },
+                cluster: covering,
                 namer,
             };
-            let mut row = parts.row(name, texts, shares);
-            row.covering = covering;
+            let row = parts.row(name, texts, shares);
             table.bytes += row.bytes;
             if table.bytes > most {
                 table.rows = Vec::new();
@@ -202,17 +206,19 @@ impl<'a> Table<'a> {
             let own_rules = self.base.docker_rules(&lookup.written);
             let base = self.lists.borrow_mut().ids(own_rules, texts);
             let covering = match (&clusters, own.covering(&lookup.plain)) {
-                (Some(clusters), Some(numbers)) => {
+                (Covering::By(clusters), Covering::By(numbers)) => {
                     let mut all = rules(cluster, clusters, false);
                     all.extend(rules(own, &numbers, true));
                     Some(all)
                 }
-                (None, _) | (_, None) => None,
+                (Covering::Refused, _) | (_, Covering::Refused) => Some(refused()),
+                (Covering::Exempt, _) | (_, Covering::Exempt) => None,
             };
             let parts = Parts {
                 default: ground.default(),
                 base: &base,
                 covering,
+                cluster: clusters,
                 namer: namer.filter(|_| known.is_none()),
             };
             let replaced = known.map_or(0, |row| row.bytes);
@@ -259,9 +265,10 @@ fn names(
     base: &PolicyJson,
 ) -> BTreeMap<String, Option<usize>> {
     let settings = ground.bundle.settings();
-    let exempt = settings.exempt_images.iter().chain(&ground.node.exempt);
-    let exempt = exempt.flat_map(|scope: &Scope| [Some(scope.clone()), scope.twin()]);
-    let mut names: BTreeMap<String, Option<usize>> = exempt
+    let NodeFacts { exempt, refused } = ground.node;
+    let nodes = settings.exempt_images.iter().chain(exempt).chain(refused);
+    let nodes = nodes.flat_map(|scope: &Scope| [Some(scope.clone()), scope.twin()]);
+    let mut names: BTreeMap<String, Option<usize>> = nodes
         .flatten()
         .map(|scope| (scope.to_string(), None))
         .collect();
@@ -283,6 +290,11 @@ fn rules<'a>(layer: &'a Layer<'_>, numbers: &[usize], counted: bool) -> Vec<Part
         (counted.then_some(number), rules)
     };
     numbers.iter().map(part).collect()
+}
+
+/// The rule of what is refused, counted to nobody.
+fn refused() -> Vec<Part<'static>> {
+    vec![(None, &[REJECT])]
 }
 
 /// Where CRI-O looks for a scope.

@@ -59,6 +59,7 @@ fn settings(default_action: DefaultAction, exempt: &[&str]) -> Settings {
             .iter()
             .map(|text| Scope::parse(text).unwrap())
             .collect(),
+        ..Settings::default()
     }
 }
 
@@ -198,6 +199,7 @@ fn an_exempt_image_passes_whatever_covers_it_and_who_says_so_is_told() {
 
     let node = NodeFacts {
         exempt: [Scope::parse("registry.k8s.io/pause:3.10").unwrap()].into(),
+        ..NodeFacts::default()
     };
     let pause = Reference::parse("registry.k8s.io/pause:3.10").unwrap();
     let by = explain(&bundle, &node, &pause, None, &[CRIO])
@@ -559,6 +561,7 @@ fn as_table(outcome: &flatten::Outcome<'_>) -> Outcome {
         flatten::Outcome::Exempt => Outcome::Exempt {
             scope: Scope::parse("any.example").unwrap(),
         },
+        flatten::Outcome::Refused => panic!("nothing of a node's is explained"),
         flatten::Outcome::Default(action) => Outcome::Default { action: *action },
         flatten::Outcome::Verify(policies) => Outcome::Verify {
             policies: policies.iter().map(|(id, _)| (*id).clone()).collect(),

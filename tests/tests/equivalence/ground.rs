@@ -273,6 +273,7 @@ impl Ground {
                 DefaultAction::Allow
             },
             exempt_images: self.scopes(&case.exempt)?,
+            ..Settings::default()
         })
     }
 
@@ -411,7 +412,9 @@ fn passes(bundle: &Bundle, pulled: &Pulled<'_>) -> (bool, BTreeSet<&'static str>
     let decision = flat.decide(pulled.reference);
     let policies = match &decision.outcome {
         Outcome::Exempt | Outcome::Default(DefaultAction::Allow) => return (true, BTreeSet::new()),
-        Outcome::Default(DefaultAction::Reject) => return (false, BTreeSet::new()),
+        Outcome::Refused | Outcome::Default(DefaultAction::Reject) => {
+            return (false, BTreeSet::new());
+        }
         Outcome::Verify(policies) => policies,
     };
     let Pulled {

@@ -182,7 +182,9 @@ fn verifier(
         Outcome::Exempt | Outcome::Default(DefaultAction::Allow) => {
             (Wanted::Allowed, String::new())
         }
-        Outcome::Default(DefaultAction::Reject) => (Wanted::Refused, "by default".to_owned()),
+        Outcome::Refused | Outcome::Default(DefaultAction::Reject) => {
+            (Wanted::Refused, "by default".to_owned())
+        }
         Outcome::Verify(_) => match evaluate(&decision, found, image, &digest, now).refusal {
             None => (Wanted::Allowed, String::new()),
             Some(why) => (Wanted::Refused, format!("{why:?}")),

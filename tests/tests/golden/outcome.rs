@@ -68,6 +68,7 @@ pub(crate) fn outcome(case: &Case, sources: &[Source]) -> Result<Outcome> {
     let exempt = case.node.exempt.iter().map(|scope| Scope::parse(scope));
     let facts = NodeFacts {
         exempt: exempt.collect::<Result<_, _>>()?,
+        ..NodeFacts::default()
     };
     let version = case.version()?;
     let (runtime, name) = match case.node.runtime {

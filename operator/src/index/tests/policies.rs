@@ -268,6 +268,8 @@ fn the_emergency_stop_takes_everything_off_the_nodes_and_forgets_nothing() {
         (world.on("a"), action(&world, "a")),
         (vec![], Action::Allow)
     );
+    let told = |world: &World| world.bundle_of("a").settings().enforcement;
+    assert_eq!(told(&world), policy::settings::Enforcement::Disabled);
 
     world.restart();
     assert_eq!(world.later(), []);
