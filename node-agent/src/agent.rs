@@ -1,33 +1,41 @@
-//! One look: read the folder, decide, bring the node's files there, say how it went.
+//! The agent of one node: what it knows, and what it does to the node's files.
 //!
-//! 1. Finish or undo an interrupted apply.
-//! 2. Read the last good policies, the record of written files, and the policy folder; merge.
-//! 3. Gather the node's facts, flatten, render **all** files, check **all** of them.
-//! 4. Compare with what is on disk; carry out the plan.
-//! 5. Status.
+//! ```text
+//!  see ─▶ bring ─▶ Wants ─(the edges: pull again, restart, prove)─▶ pulled, restarted, proven ─┐
+//!   ▲                                                                                          │
+//!   └──────────────────────────────────────────────────────────────────────────────────────────┘
+//!                                      nothing wanted ─▶ conclude ─▶ Status
+//! ```
 //!
-//! A failure anywhere leaves the last good state in force and is told in the status.
+//! A failure anywhere leaves the last good state in force, or brings it back, and is told in the
+//! status.
 
+mod bring;
 mod inputs;
+mod notes;
+mod outcome;
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use crds::bundle::object_name;
 use jiff::Timestamp;
+use node_runtime::probe::{Identity, Scopes};
+use policy::digest::Digest;
 
 use crate::cluster::Order;
-use crate::error::{CycleError, StartError};
-use crate::journal::Step;
+use crate::error::StartError;
+use crate::layout;
+use crate::live::{Kind, Live};
 use crate::lock::Lock;
-use crate::plan::{self, Desired, Note, Plan, STATE_MODE, Target};
-use crate::recover::{self, Recovery};
+use crate::plan::STATE_MODE;
+use crate::refresh::{Refreshed, Stale};
 use crate::root::{Attributes, Root};
-use crate::runtime::{Node, Runtime};
-use crate::state::{Record, State};
-use crate::status::{FileStatus, Kept, Report, Status};
+use crate::runtime::{Runtime, Told, ToldError};
+use crate::status::{Proven, Report, Status};
 use crate::transaction::READ_LIMIT;
-use crate::{apply, backup, layout, merge, observe};
+use crate::trial::Trials;
+
+pub use self::outcome::{Pulled, Restarted};
 
 /// Where policies come from.
 #[derive(Debug, Clone)]
@@ -45,10 +53,21 @@ pub struct Options {
     pub source: Source,
     /// The root of the node's file system.
     pub root: PathBuf,
-    /// The container runtime.
-    pub runtime: Runtime,
+    /// What the command line says about the container runtime.
+    pub told: Told,
     /// Sandbox images besides the one that the runtime's configuration names.
     pub sandbox_images: Vec<String>,
+}
+
+/// What is known of the runtime that runs.
+#[derive(Debug)]
+enum Seen {
+    /// Nothing is asked: there is what was told.
+    Told,
+    /// It answers.
+    Answers(Box<Live>),
+    /// It does not, and why; this is what it was when it last did.
+    Silent(Option<Box<Live>>, String),
 }
 
 /// The agent of one root.
@@ -63,6 +82,47 @@ pub struct Agent {
     untidy: bool,
     /// What the cluster asks for.
     order: Order,
+    seen: Seen,
+    trials: Trials,
+    refreshed: Refreshed,
+    /// Stale images were tried once.
+    tried: bool,
+    /// The registry of the proof, where one could be had.
+    identity: Option<Identity>,
+    /// How the last proof went.
+    proven: Option<Proven>,
+    /// The runtime was restarted, and did not come back.
+    down: bool,
+    /// How often something that was changed or removed was put back.
+    drift: u64,
+    /// What the last look at the files found out.
+    report: Report,
+}
+
+/// What has to be done besides files.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Wants {
+    /// Images to pull again, so that their signatures are on the node.
+    pub stale: Vec<Stale>,
+    /// Why the runtime has to be restarted.
+    pub restart: Option<String>,
+    /// What has to be proven.
+    pub proof: Option<Prove>,
+}
+
+/// A proof to make.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prove {
+    /// The runtime.
+    pub kind: Kind,
+    /// The bundle whose table is in force.
+    pub bundle: Digest,
+    /// The registry's port and keys.
+    pub identity: Identity,
+    /// The seconds until it is made again.
+    pub interval: u32,
+    /// The process of the runtime, where that is known: another one is another question.
+    pub process: Option<node_runtime::process::Start>,
 }
 
 /// How a look went.
@@ -84,17 +144,31 @@ impl Agent {
             root.create_dirs(dir, 0o700)?;
         }
         let lock = Lock::take(&root)?;
-        // A status is only for information: one that cannot be read is written anew.
-        let stored = root
-            .read(layout::STATUS, READ_LIMIT)?
-            .and_then(|content| serde_json::from_slice(&content.bytes).ok());
+        // None of these decides about an image: one that cannot be read is made anew.
+        let stored = |path: &str| -> Result<Option<Vec<u8>>, StartError> {
+            Ok(root.read(path, READ_LIMIT)?.map(|content| content.bytes))
+        };
+        let status = stored(layout::STATUS)?.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let trials = stored(layout::TRIALS)?;
+        let refreshed = stored(layout::REFRESHED)?;
+        let identity = stored(layout::PROBE)?.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         Ok(Self {
+            stored: status,
+            trials: trials.map_or_else(Trials::default, |bytes| Trials::from_json(&bytes)),
+            refreshed: refreshed
+                .map_or_else(Refreshed::default, |bytes| Refreshed::from_json(&bytes)),
+            identity,
             options,
             root,
             _lock: lock,
-            stored,
             untidy: true,
             order: Order::default(),
+            seen: Seen::Told,
+            tried: false,
+            proven: None,
+            down: false,
+            drift: 0,
+            report: Report::default(),
         })
     }
 
@@ -110,9 +184,37 @@ impl Agent {
         &self.root
     }
 
+    /// The runtime as it is known now.
+    pub fn runtime(&self) -> Result<Runtime, ToldError> {
+        let live = match &self.seen {
+            Seen::Told | Seen::Silent(None, _) => None,
+            Seen::Answers(live) | Seen::Silent(Some(live), _) => Some(live.as_ref()),
+        };
+        self.options.told.runtime(live)
+    }
+
+    /// The files that the agent wrote, relative to the root: each is put back when it changes.
+    pub fn managed(&self) -> impl Iterator<Item = String> + '_ {
+        self.report.files.iter().map(|file| file.path.clone())
+    }
+
     /// Takes what the cluster asks for; the next look acts on it.
     pub fn take(&mut self, order: Order) {
         self.order = order;
+    }
+
+    /// Takes what is seen of the runtime, or why nothing is.
+    pub fn see(&mut self, live: Result<Live, String>) {
+        let last = std::mem::replace(&mut self.seen, Seen::Told);
+        self.seen = match (live, last) {
+            (Ok(live), _) => {
+                self.refreshed.retain(&live.images);
+                Seen::Answers(Box::new(live))
+            }
+            (Err(why), Seen::Answers(live)) => Seen::Silent(Some(live), why),
+            (Err(why), Seen::Silent(live, _)) => Seen::Silent(live, why),
+            (Err(why), Seen::Told) => Seen::Silent(None, why),
+        };
     }
 
     /// The name of the bundle on disk, if there is one that can be read.
@@ -122,20 +224,14 @@ impl Agent {
         Some(object_name(&ledger.bundle.digest()))
     }
 
-    /// One look. `now` is for the status alone.
-    pub fn look(&mut self, now: Timestamp) -> Look {
-        let mut report = Report::default();
-        let mut trouble = self.order.trouble.clone();
-        if let Err(error) = self.bring_there(&mut report) {
-            self.untidy = true;
-            report.failure = Some((error.failure(), error.to_string()));
-            if !matches!(error, CycleError::NothingYet { .. }) {
-                trouble = None;
-            }
+    /// Everything that was found out, as a status. `now` is for the status alone.
+    pub fn conclude(&mut self, now: Timestamp) -> Look {
+        let mut report = self.report.clone();
+        report.proven.clone_from(&self.proven);
+        if let Seen::Silent(_, why) = &self.seen {
+            report.silent = Some(why.clone());
         }
-        // The node is as what is in force asks, and that is not what the cluster asks for.
-        report.failure = trouble.or(report.failure);
-        report.warnings.extend(self.order.warning.clone());
+        report.drift = self.drift;
         let status = Status::new(report, self.stored.as_ref(), now);
         let is_news = self.stored.as_ref() != Some(&status);
         if is_news {
@@ -157,127 +253,53 @@ impl Agent {
         }
     }
 
-    fn bring_there(&mut self, report: &mut Report) -> Result<(), CycleError> {
-        report.runtime = self.options.runtime.about();
-        let recovery = recover::recover(&self.root)?;
-        let (mut state, damaged) = self.state()?;
-        let mut notes: Vec<String> = recovery.message().into_iter().chain(damaged).collect();
-        self.tidy(&state)?;
-        files(&state, report);
-
-        let (merged, problems) = self.merged(report)?;
-        report.problems = problems;
-        report.kept = merged.kept.iter().map(kept).collect();
-        for id in &merged.never_valid {
-            report
-                .warnings
-                .push(format!("{id} was never valid: it enforces nothing"));
-        }
-        let node = Node {
-            root: &self.root,
-            state: &state,
-            sandbox_images: &self.options.sandbox_images,
-        };
-        let bundle = &merged.ledger.bundle;
-        let sets = self.options.runtime.render(node, bundle, report)?;
-        let ledger = merged.ledger.to_json()?;
-        let mut changed = !matches!(recovery, Recovery::Nothing);
-        for targets in sets {
-            let plan = self.bring_set(&state, targets, &ledger)?;
-            changed |= !plan.steps.is_empty();
-            notes.extend(plan.notes.iter().map(|note| self.describe(note)));
-            state = State::from_json(&plan.state)?;
-            // With the first set the bundle is in force, whatever becomes of the next.
-            report.applied = changed.then(|| notes.clone());
-            report.bundle = Some(bundle.digest());
-            report.policies = bundle.policies().count();
-            files(&state, report);
-        }
-        Ok(())
+    /// One look at the files, and its status: where nothing else is asked of the agent.
+    pub fn look(&mut self, now: Timestamp) -> Look {
+        self.bring();
+        self.conclude(now)
     }
 
-    /// Leftovers of an agent that was cut off, or that failed.
-    fn tidy(&mut self, state: &State) -> Result<(), CycleError> {
-        if !std::mem::take(&mut self.untidy) {
-            return Ok(());
+    /// The registry of the proof and the scopes of its images, for the table of this bundle.
+    fn probe(&mut self, bundle: &Digest) -> Option<(Identity, Scopes)> {
+        if matches!(self.seen, Seen::Told) {
+            return None;
         }
-        let runtime = &self.options.runtime;
-        let mut paths: BTreeSet<String> = state.files.keys().cloned().collect();
-        paths.extend(runtime.unrecorded(&self.root)?);
-        Ok(recover::tidy(&self.root, runtime.place(), &paths)?)
-    }
-
-    /// Brings one set of files to disk.
-    fn bring_set(
-        &self,
-        state: &State,
-        targets: Vec<Target>,
-        ledger: &[u8],
-    ) -> Result<Plan, CycleError> {
-        let place = self.options.runtime.place();
-        let mut paths: BTreeSet<String> = state.files.keys().cloned().collect();
-        paths.extend([layout::BUNDLE.to_owned(), layout::STATE.to_owned()]);
-        paths.extend(targets.iter().filter_map(Target::path).map(str::to_owned));
-        let current = observe::observe(&self.root, place, &paths, state)?;
-        let desired = Desired {
-            place: place.cloned(),
-            targets,
-            bundle: ledger.to_vec(),
-            uid: self.root.uid(),
-        };
-        let plan = plan::plan(&current, state, &desired)?;
-        apply::apply(&self.root, place, &plan)?;
-        let keeps_a_copy = |step: &Step| step.before.as_ref().is_some_and(|before| before.lasting);
-        if plan.steps.iter().any(keeps_a_copy) {
-            backup::prune(&self.root, &State::from_json(&plan.state)?)?;
-        }
-        Ok(plan)
-    }
-
-    fn describe(&self, note: &Note) -> String {
-        let show = |path: &String| self.root.show(path);
-        match note {
-            Note::Foreign { path, copy } => format!(
-                "{} was not written by nodeseal and is replaced; its copy is {}",
-                show(path),
-                show(copy)
-            ),
-            Note::Changed { path, copy } => format!(
-                "{} was changed by someone else and is put back; what it looked like is in {}",
-                show(path),
-                show(copy)
-            ),
-            Note::Lost { path, copy } => format!(
-                "what was at {} before nodeseal cannot be given back, so nodeseal's file stays: \
-                 its copy {} is lost or damaged",
-                show(path),
-                show(copy)
-            ),
-            Note::PutBack { path } => {
-                format!("{} was removed or changed and is put back", show(path))
+        if self.identity.is_none() {
+            let made = Identity::generate().map_err(|error| error.to_string());
+            let kept = made.and_then(|identity| {
+                let bytes = serde_json::to_vec(&identity).map_err(|error| error.to_string())?;
+                let private = Attributes::mode(STATE_MODE);
+                self.root
+                    .replace(layout::PROBE, &bytes, &private)
+                    .map_err(|error| error.to_string())?;
+                Ok(identity)
+            });
+            match kept {
+                Ok(identity) => self.identity = Some(identity),
+                Err(error) => tracing::warn!("nothing can be proven on this node: {error}"),
             }
         }
+        let identity = self.identity.clone()?;
+        let scopes = node_runtime::probe::scopes(identity.port, bundle).ok()?;
+        Some((identity, scopes))
     }
-}
 
-fn kept(kept: &merge::Kept) -> Kept {
-    let policy = kept
-        .policy
-        .as_ref()
-        .map_or("EnforcementConfig".to_owned(), ToString::to_string);
-    Kept {
-        policy,
-        file: kept.file.clone(),
-        message: kept.message(),
+    /// Forgets the port of the proof's registry, because somebody else has it: the next look
+    /// chooses another.
+    pub fn forget_port(&mut self) {
+        self.identity = None;
     }
-}
 
-/// The managed files, and the copies of what was there before nodeseal.
-fn files(state: &State, report: &mut Report) {
-    let file = |(path, record): (&String, &Record)| FileStatus {
-        path: path.clone(),
-        sha256: record.sha256.clone(),
-        original: record.original.clone(),
-    };
-    report.files = state.files.iter().map(file).collect();
+    /// Writes one of the agent's own records. Losing one costs work and no safety.
+    fn keep(&self, path: &str, bytes: Result<Vec<u8>, serde_json::Error>) {
+        let private = Attributes::mode(STATE_MODE);
+        let kept = bytes.map_err(|error| error.to_string()).and_then(|bytes| {
+            self.root
+                .replace(path, &bytes, &private)
+                .map_err(|error| error.to_string())
+        });
+        if let Err(error) = kept {
+            tracing::warn!("{} could not be written: {error}", self.root.show(path));
+        }
+    }
 }

@@ -9,12 +9,11 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, ValueEnum};
 use node_agent::agent::{Options, Source};
 use node_agent::cluster::Cluster;
-use node_agent::containerd_config::DEFAULT_PATH;
-use node_agent::facts::{Folder, sandbox_scope};
+use node_agent::hands::{By, PROC, Reach};
 use node_agent::layout::{VerifierPlace, relative};
-use node_agent::runtime::Runtime;
-use node_agent::runtime::containerd::Containerd;
-use node_agent::runtime::crio::Crio;
+use node_agent::live::{Endpoint, Kind};
+use node_agent::runtime::Told;
+use node_agent::sandbox;
 use policy::verifier::CredentialProvider;
 use policy::version::Version;
 use tracing_subscriber::EnvFilter;
@@ -39,17 +38,29 @@ pub(crate) struct Args {
     /// Root of the node's file system; nothing outside of it is ever touched
     #[arg(long, value_name = "DIR")]
     root: PathBuf,
-    /// The node's container runtime
-    #[arg(long, value_enum)]
-    runtime: RuntimeName,
-    /// The runtime's version, as it prints it; needed for cri-o
-    #[arg(long, value_name = "VERSION", required_if_eq("runtime", "cri-o"))]
+    /// The container runtime of a node on which none runs yet, such as an image that is built;
+    /// without it the one that runs is asked
+    #[arg(long, value_enum, conflicts_with = "runtime_endpoint")]
+    runtime: Option<RuntimeName>,
+    /// The version of that runtime, as it prints it; needed for cri-o
+    #[arg(
+        long,
+        value_name = "VERSION",
+        required_if_eq("runtime", "cri-o"),
+        requires = "runtime"
+    )]
     runtime_version: Option<Version>,
+    /// The socket of the runtime that runs, as the kubelet has it [default: the one that is there]
+    #[arg(long, value_name = "ADDRESS")]
+    runtime_endpoint: Option<String>,
+    /// How the runtime is restarted where the EnforcementConfig allows it
+    #[arg(long, value_enum, default_value_t = RestartBy::Systemd)]
+    restart_by: RestartBy,
     /// The verifier's binary to install; needed for containerd, and cri-o has none
     #[arg(long, value_name = "FILE", required_if_eq("runtime", "containerd"))]
     verifier: Option<PathBuf>,
     /// containerd's configuration file, as containerd sees it [default: /etc/containerd/config.toml]
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = node_path)]
     containerd_config: Option<String>,
     /// Install the verifier in this folder, as containerd sees it; containerd's configuration must
     /// already name it as `bin_dir`, so no drop-in is written
@@ -98,6 +109,17 @@ enum RuntimeName {
     Crio,
 }
 
+/// How the runtime is restarted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum RestartBy {
+    /// systemd, over its D-Bus API
+    Systemd,
+    /// SIGTERM, where a supervisor starts it again
+    Signal,
+    /// Not by the agent
+    Never,
+}
+
 /// How the status is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
@@ -117,7 +139,7 @@ pub(crate) enum LogFormat {
 }
 
 fn image(text: &str) -> Result<String, String> {
-    sandbox_scope(text).map(|_| text.to_owned())
+    sandbox::scope(text).map(|_| text.to_owned())
 }
 
 fn plain_path(text: &str) -> Result<String, String> {
@@ -137,6 +159,11 @@ fn node_name(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// Absolute, so that what a file is called does not depend on where the agent runs.
+fn absolute(path: PathBuf) -> anyhow::Result<PathBuf> {
+    std::path::absolute(&path).with_context(|| format!("cannot use {}", path.display()))
+}
+
 impl Args {
     pub(crate) fn recheck(&self) -> Duration {
         Duration::from_secs(self.recheck)
@@ -151,23 +178,19 @@ impl Args {
 
     /// Says which options do not belong to the runtime that was given.
     pub(crate) fn check(&self) -> Result<(), clap::Error> {
+        let of_crio = [
+            ("--crio-policy", self.crio_policy.is_some()),
+            ("--crio-namespace-dir", self.crio_namespace_dir.is_some()),
+        ];
+        let of_containerd = [
+            ("--verifier", self.verifier.is_some()),
+            ("--bin-dir", self.bin_dir.is_some()),
+            ("--containerd-config", self.containerd_config.is_some()),
+        ];
         let (name, foreign) = match self.runtime {
-            RuntimeName::Containerd => (
-                "containerd",
-                [
-                    ("--crio-policy", self.crio_policy.is_some()),
-                    ("--crio-namespace-dir", self.crio_namespace_dir.is_some()),
-                    ("", false),
-                ],
-            ),
-            RuntimeName::Crio => (
-                "cri-o",
-                [
-                    ("--verifier", self.verifier.is_some()),
-                    ("--bin-dir", self.bin_dir.is_some()),
-                    ("--containerd-config", self.containerd_config.is_some()),
-                ],
-            ),
+            None => return Ok(()),
+            Some(RuntimeName::Containerd) => ("containerd", of_crio.as_slice()),
+            Some(RuntimeName::Crio) => ("cri-o", of_containerd.as_slice()),
         };
         match foreign.iter().find(|(_, given)| *given) {
             None => Ok(()),
@@ -178,37 +201,42 @@ impl Args {
         }
     }
 
+    /// How the runtime that runs is reached; nothing where one was only told of.
+    pub(crate) fn reach(&self) -> anyhow::Result<Option<Reach>> {
+        if self.runtime.is_some() {
+            return Ok(None);
+        }
+        let root = absolute(self.root.clone())?;
+        let endpoint = self.runtime_endpoint.as_deref();
+        let endpoint = endpoint.map(|address| Endpoint::parse(address, &root));
+        Ok(Some(Reach {
+            endpoint: endpoint.transpose()?,
+            root,
+            proc: PathBuf::from(PROC),
+            restart_by: match self.restart_by {
+                RestartBy::Systemd => By::Systemd,
+                RestartBy::Signal => By::Signal,
+                RestartBy::Never => By::Never,
+            },
+        }))
+    }
+
     pub(crate) fn into_options(self) -> anyhow::Result<Options> {
-        // Absolute, so that what the folder is called does not depend on where the agent runs.
-        let absolute = |path: PathBuf| {
-            std::path::absolute(&path).with_context(|| format!("cannot use {}", path.display()))
-        };
-        let runtime = match (self.runtime, self.runtime_version) {
-            (RuntimeName::Crio, version) => Runtime::Crio(Crio {
-                version: version.context("--runtime-version is needed for cri-o")?,
-                policy: self.crio_policy,
-                namespace_dir: self.crio_namespace_dir,
+        let told = Told {
+            kind: self.runtime.map(|runtime| match runtime {
+                RuntimeName::Containerd => Kind::Containerd,
+                RuntimeName::Crio => Kind::Crio,
             }),
-            (RuntimeName::Containerd, version) => {
-                let config = self.containerd_config.unwrap_or_default();
-                let config = match config.trim_start_matches('/') {
-                    "" => DEFAULT_PATH,
-                    config => config,
-                };
-                Runtime::Containerd(Containerd {
-                    version,
-                    verifier: absolute(self.verifier.context("--verifier is needed")?)?,
-                    config: config.to_owned(),
-                    folder: Folder {
-                        chosen: self.bin_dir.is_some(),
-                        place: self.bin_dir.unwrap_or_default(),
-                    },
-                    credential_provider: self
-                        .credential_provider_config
-                        .zip(self.credential_provider_bin_dir)
-                        .map(|(config, bin_dir)| CredentialProvider { config, bin_dir }),
-                })
-            }
+            version: self.runtime_version,
+            verifier: self.verifier.map(absolute).transpose()?,
+            containerd_config: self.containerd_config,
+            bin_dir: self.bin_dir,
+            credential_provider: self
+                .credential_provider_config
+                .zip(self.credential_provider_bin_dir)
+                .map(|(config, bin_dir)| CredentialProvider { config, bin_dir }),
+            crio_policy: self.crio_policy,
+            crio_namespace_dir: self.crio_namespace_dir,
         };
         Ok(Options {
             source: match self.policy_dir {
@@ -216,7 +244,7 @@ impl Args {
                 None => Source::Cluster,
             },
             root: absolute(self.root)?,
-            runtime,
+            told,
             sandbox_images: self.sandbox_image,
         })
     }

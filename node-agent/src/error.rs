@@ -2,15 +2,34 @@
 
 use crate::apply::ApplyError;
 use crate::check::CheckError;
-use crate::containerd_config::ConfigError;
 use crate::ledger::LedgerError;
 use crate::lock::LockError;
 use crate::plan::Refusal;
 use crate::root::FileError;
+use crate::runtime::ToldError;
 use crate::runtime::crio::BaseError;
 use crate::state::StateError;
 use crate::status::Failure;
 use crate::verifier::VerifierError;
+
+/// Why a file of CRI-O's configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// Not UTF-8.
+    #[error("{path} is not UTF-8 text")]
+    Text {
+        /// The file.
+        path: String,
+    },
+    /// Not TOML.
+    #[error("{path} is not valid TOML: {source}")]
+    Toml {
+        /// The file.
+        path: String,
+        /// Where and why.
+        source: toml_edit::TomlError,
+    },
+}
 
 /// Why an agent does not start.
 #[derive(Debug, thiserror::Error)]
@@ -32,9 +51,15 @@ pub enum CycleError {
     /// The verifier cannot be read.
     #[error(transparent)]
     Verifier(#[from] VerifierError),
-    /// The runtime's configuration cannot be used.
+    /// The runtime is not known.
+    #[error(transparent)]
+    Runtime(#[from] ToldError),
+    /// CRI-O's configuration cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// containerd's configuration cannot be used.
+    #[error(transparent)]
+    Containerd(#[from] node_runtime::containerd::ConfigError),
     /// The node's own policy cannot be used.
     #[error(transparent)]
     Base(#[from] BaseError),
@@ -114,8 +139,9 @@ impl CycleError {
             Self::File(_) | Self::Verifier(_) | Self::Apply(_) => Failure::WriteFailed,
             Self::Check(CheckError::TooLarge { .. }) => Failure::TooLarge,
             Self::Ledger { source, .. } if source.is_newer() => Failure::BundleTooNew,
-            Self::NothingYet { .. } => Failure::Pending,
+            Self::NothingYet { .. } | Self::Runtime(_) => Failure::Pending,
             Self::Config(_)
+            | Self::Containerd(_)
             | Self::Base(_)
             | Self::Record { .. }
             | Self::Check(_)

@@ -14,6 +14,20 @@ pub const STATE: &str = "var/lib/nodeseal/state.json";
 pub const STATUS: &str = "var/lib/nodeseal/status.json";
 /// An apply that is under way.
 pub const JOURNAL: &str = "var/lib/nodeseal/journal";
+/// The last good policies that were seen to work, as [`BUNDLE`] holds them.
+pub const GOOD: &str = "var/lib/nodeseal/good";
+/// How the last bundles fared.
+pub const TRIALS: &str = "var/lib/nodeseal/trials.json";
+/// Which configuration the running runtime has read.
+pub const STARTED: &str = "var/lib/nodeseal/started.json";
+/// The port and the keys of the registry that proves enforcement.
+pub const PROBE: &str = "var/lib/nodeseal/probe.json";
+/// Covered images that were pulled again since their signatures are looked for.
+pub const REFRESHED: &str = "var/lib/nodeseal/refreshed.json";
+/// All files of the agent's own that are written by way of a temporary one.
+pub const OWN_FILES: [&str; 9] = [
+    BUNDLE, STATE, STATUS, JOURNAL, GOOD, TRIALS, STARTED, PROBE, REFRESHED,
+];
 /// Held by the one agent that works on this root.
 pub const LOCK: &str = "var/lib/nodeseal/lock";
 /// Copies of files that others wrote, kept for good.

@@ -7,9 +7,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use clap::Parser as _;
-use jiff::Timestamp;
 use node_agent::agent::{Agent, Look};
 use node_agent::cluster::{self, Calls, Order, Said};
+use node_agent::hands::Hands;
+use node_agent::turn::turn;
 use node_agent::watch;
 use tokio::sync::watch::channel;
 
@@ -44,9 +45,19 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
         // Whoever was first, there is one.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     }
+    let reach = args.reach()?;
+    if reach.is_some() {
+        // Also for the registry by which a node proves that it enforces.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    }
     let mut agent = Agent::start(args.into_options()?)?;
+    let mut hands = reach.map(Hands::new);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the event loop")?;
     if once {
-        let look = agent.look(Timestamp::now());
+        let (look, _) = runtime.block_on(turn(&mut agent, hands.as_mut()));
         tell(output, &look);
         return Ok(if look.status.is_clean() {
             ExitCode::SUCCESS
@@ -54,10 +65,6 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
             ExitCode::from(1)
         });
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the event loop")?;
     let mut first = true;
     let mut news = move |look: &Look| {
         if std::mem::take(&mut first) || look.is_news {
@@ -66,13 +73,15 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     runtime.block_on(async {
         let Some(cluster) = cluster else {
-            return Ok::<_, anyhow::Error>(watch::run(agent, recheck, None, news).await?);
+            return Ok::<_, anyhow::Error>(
+                watch::run(agent, hands, recheck, None, |_, look| news(look)).await?,
+            );
         };
         let calls = Calls::new(&cluster).await?;
         let (orders, taken) = channel(Order::default());
         let (says, said) = channel(None);
         let follow = cluster::follow(calls, agent.stored_bundle(), orders, said);
-        let keep = watch::run(agent, recheck, Some(taken), |look| {
+        let keep = watch::run(agent, hands, recheck, Some(taken), |_, look| {
             news(look);
             let (status, generation) = (look.status.clone(), look.generation);
             says.send_replace(Some(Said { status, generation }));

@@ -15,7 +15,7 @@ use crate::layout::{self, VerifierPlace, flat_name};
 use crate::root::temporary;
 use crate::state::{Record, Role, State};
 
-pub use self::model::{Current, Desired, Note, Plan, Refusal, Seen, Source, Target};
+pub use self::model::{Current, Desired, Note, Others, Plan, Refusal, Seen, Source, Target};
 
 /// The mode of the verifier.
 pub const VERIFIER_MODE: u32 = 0o755;
@@ -40,6 +40,7 @@ pub fn plan(current: &Current, state: &State, desired: &Desired) -> Result<Plan,
                 let wanted = Wanted {
                     sha256: Digest::of(&file.bytes),
                     mode: file.mode,
+                    owner: None,
                     source: Source::Bytes(file.bytes.clone()),
                 };
                 let place = Place {
@@ -49,11 +50,19 @@ pub fn plan(current: &Current, state: &State, desired: &Desired) -> Result<Plan,
                 };
                 draft.file(place, wanted, Role::Config);
             }
+            Target::Edit { path, bytes } => draft.edit(path, bytes),
+            Target::Keep { path } => {
+                if let Some(record) = state.files.get(path) {
+                    draft.keep(path, record);
+                }
+            }
+            Target::Unedit { path, bytes } => draft.unedit(path, bytes),
             Target::Restore { path } => draft.restore(path),
             Target::Verifier { program, sha256 } => {
                 let wanted = Wanted {
                     sha256: sha256.clone(),
                     mode: VERIFIER_MODE,
+                    owner: None,
                     source: Source::Program(program.clone()),
                 };
                 if let Some(place) = &desired.place {
@@ -62,10 +71,12 @@ pub fn plan(current: &Current, state: &State, desired: &Desired) -> Result<Plan,
             }
         }
     }
-    draft.unwanted(&desired.targets);
+    draft.unwanted(&desired.targets, desired.others);
 
     let bytes = draft.next.to_json()?;
-    draft.own(layout::BUNDLE, &desired.bundle);
+    if let Some(bundle) = &desired.bundle {
+        draft.own(layout::BUNDLE, bundle);
+    }
     draft.own(layout::STATE, &bytes);
     draft.plan.state = bytes;
     Ok(draft.plan)
@@ -75,6 +86,8 @@ pub fn plan(current: &Current, state: &State, desired: &Desired) -> Result<Plan,
 struct Wanted {
     sha256: Digest,
     mode: u32,
+    /// User and group, where they are not the agent's own.
+    owner: Option<(u32, u32)>,
     source: Source,
 }
 
@@ -142,11 +155,18 @@ impl Draft<'_> {
             }
             (Some(backup), Some(_)) if backup.lasting => {
                 let (path, copy) = (path.clone(), backup.copy.clone());
-                self.plan.notes.push(Note::Changed { path, copy });
+                if role == Role::Edited {
+                    // Others may change it: what they made of it is what is given back.
+                    original = Some(copy.clone());
+                    self.plan.notes.push(Note::Foreign { path, copy });
+                } else {
+                    self.plan.notes.push(Note::Changed { path, copy });
+                }
             }
             (None, Some(_)) => self.plan.notes.push(Note::PutBack { path: path.clone() }),
             (Some(backup), Some(record))
-                if backup.mode != record.mode || backup.uid != self.uid =>
+                if role != Role::Edited
+                    && (backup.mode != record.mode || backup.uid != self.uid) =>
             {
                 self.plan.notes.push(Note::PutBack { path: path.clone() });
             }
@@ -160,9 +180,52 @@ impl Draft<'_> {
             staged,
             sha256: wanted.sha256,
             mode: wanted.mode,
-            owner: None,
+            owner: wanted.owner,
         };
         self.step(path, change, before, Some(wanted.source));
+    }
+
+    /// A file of the administrator's with a change of ours.
+    fn edit(&mut self, path: &str, bytes: &[u8]) {
+        let wanted = self.as_it_is(path, bytes);
+        let place = Place {
+            path,
+            staged: temporary(path),
+            own: false,
+        };
+        self.file(place, wanted, Role::Edited);
+    }
+
+    /// The same without the change of ours, and no longer recorded.
+    fn unedit(&mut self, path: &str, bytes: &[u8]) {
+        let wanted = self.as_it_is(path, bytes);
+        let Some(seen) = self.current.files.get(path) else {
+            return;
+        };
+        if seen.sha256 == wanted.sha256 {
+            return;
+        }
+        let before = self.backup(path, seen, None);
+        let change = Change::File {
+            staged: temporary(path),
+            sha256: wanted.sha256,
+            mode: wanted.mode,
+            owner: wanted.owner,
+        };
+        self.step(path.to_owned(), change, Some(before), Some(wanted.source));
+    }
+
+    /// These bytes in the mode and with the owner that the file has.
+    fn as_it_is(&self, path: &str, bytes: &[u8]) -> Wanted {
+        let seen = self.current.files.get(path);
+        Wanted {
+            sha256: Digest::of(bytes),
+            mode: seen.map_or(0o644, |seen| seen.mode),
+            owner: seen
+                .map(|seen| (seen.uid, seen.gid))
+                .filter(|(uid, gid)| (*uid, *gid) != (self.uid, 0)),
+            source: Source::Bytes(bytes.to_vec()),
+        }
     }
 
     /// Gives a path back. What someone else put in the place of a file of ours is theirs.
@@ -197,19 +260,26 @@ impl Draft<'_> {
         self.step(path.to_owned(), change, before, Some(source));
     }
 
-    /// Files that were written once and are not wanted any more. A verifier stays.
-    fn unwanted(&mut self, targets: &[Target]) {
-        for (path, record) in &self.old.files {
-            let named = |target: &Target| target.path() == Some(path);
-            if self.next.files.contains_key(path) || targets.iter().any(named) {
+    /// Files that were written once and are not wanted any more.
+    fn unwanted(&mut self, targets: &[Target], others: Others) {
+        let named = |path: &String| targets.iter().any(|target| target.path() == Some(path));
+        let unnamed = self.old.files.iter().filter(|(path, _)| !named(path));
+        let (verifiers, files): (Vec<_>, Vec<_>) =
+            unnamed.partition(|(_, record)| record.role == Role::Verifier);
+        for (path, record) in verifiers.into_iter().chain(files) {
+            if self.next.files.contains_key(path) {
                 continue;
             }
-            if record.role == Role::Verifier {
-                self.next.files.insert(path.clone(), record.clone());
-            } else {
-                self.restore(path);
+            match others {
+                Others::GiveBack if record.role == Role::Verifier => self.keep(path, record),
+                Others::Keep => self.keep(path, record),
+                Others::GiveBack | Others::GiveBackAll => self.restore(path),
             }
         }
+    }
+
+    fn keep(&mut self, path: &str, record: &Record) {
+        self.next.files.insert(path.to_owned(), record.clone());
     }
 
     /// The agent's own state: nobody else writes there.
@@ -217,6 +287,7 @@ impl Draft<'_> {
         let wanted = Wanted {
             sha256: Digest::of(bytes),
             mode: STATE_MODE,
+            owner: None,
             source: Source::Bytes(bytes.to_vec()),
         };
         let seen = self.current.files.get(path);
@@ -261,7 +332,12 @@ impl Draft<'_> {
     }
 
     fn is(&self, seen: &Seen, wanted: &Wanted) -> bool {
-        seen.sha256 == wanted.sha256 && seen.mode == wanted.mode && seen.uid == self.uid
+        seen.sha256 == wanted.sha256
+            && seen.mode == wanted.mode
+            && match wanted.owner {
+                Some(owner) => owner == (seen.uid, seen.gid),
+                None => seen.uid == self.uid,
+            }
     }
 
     /// A file is ours when we wrote these bytes, or when they are those to be `adopted`.

@@ -3,19 +3,27 @@
 
 pub mod containerd;
 pub mod crio;
+mod told;
 
+use node_runtime::probe::{self, Identity, Scopes};
 use policy::bundle::Bundle;
+use policy::digest::Digest;
+use policy::flatten::{Flat, NodeFacts};
 
 use self::containerd::Containerd;
 use self::crio::Crio;
 use crate::error::CycleError;
 use crate::layout::VerifierPlace;
-use crate::plan::Target;
+use crate::plan::{Others, Target};
+use crate::refresh::{Refreshed, Stale};
 use crate::root::{FileError, Root};
+use crate::started::Reads;
 use crate::state::State;
 use crate::status::{self, Report};
 
-/// The runtime of a node, with what the command line says about it.
+pub use self::told::{Told, ToldError};
+
+/// The runtime of a node.
 #[derive(Debug, Clone)]
 pub enum Runtime {
     /// containerd with the image verifier.
@@ -33,6 +41,24 @@ pub struct Node<'a> {
     pub state: &'a State,
     /// Sandbox images besides the one that the runtime's configuration names.
     pub sandbox_images: &'a [String],
+    /// The registry by which the node proves that it enforces, and the scopes of its images.
+    pub probe: Option<(&'a Identity, &'a Scopes)>,
+    /// Images that were pulled again since their signatures are looked for.
+    pub refreshed: &'a Refreshed,
+    /// Stale images were tried once, so that `Proceed` may go on without them.
+    pub tried: bool,
+}
+
+impl Node<'_> {
+    /// The facts that every table of this node has.
+    fn probe_facts(&self) -> NodeFacts {
+        let mut facts = NodeFacts::default();
+        if let Some((_, probe::Scopes { deny, allow })) = self.probe {
+            facts.refused.insert(deny.clone());
+            facts.accepted.insert(allow.clone());
+        }
+        facts
+    }
 }
 
 /// Whose changes matter, relative to the root.
@@ -44,32 +70,106 @@ pub struct Watched {
     pub folders: Vec<String>,
 }
 
-/// Everything that should be on disk, in the order in which it changes.
-pub type Targets = Vec<Target>;
+/// Files that are brought to disk in one transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Set {
+    /// In the order in which they change.
+    pub targets: Vec<Target>,
+    /// What becomes of files that are not named.
+    pub others: Others,
+    /// With it the bundle is in force; otherwise it only prepares for that.
+    pub in_force: bool,
+}
+
+impl Set {
+    /// Everything that should be on the node.
+    #[must_use]
+    pub fn whole(targets: Vec<Target>) -> Self {
+        Self {
+            targets,
+            others: Others::GiveBack,
+            in_force: true,
+        }
+    }
+
+    /// What comes before that and changes no decision.
+    #[must_use]
+    pub fn first(targets: Vec<Target>) -> Self {
+        Self {
+            targets,
+            others: Others::Keep,
+            in_force: false,
+        }
+    }
+
+    /// What takes everything off the node.
+    #[must_use]
+    pub fn leaving(targets: Vec<Target>) -> Self {
+        Self {
+            targets,
+            others: Others::GiveBackAll,
+            in_force: true,
+        }
+    }
+}
+
+/// What a runtime makes of a bundle.
+#[derive(Debug, Clone)]
+pub struct Rendered {
+    /// Brought to disk one after another, so that one path can change twice on the way.
+    pub sets: Vec<Set>,
+    /// Where the verifier goes, on a runtime that has one.
+    pub place: Option<VerifierPlace>,
+    /// Images to pull again before the sets that are left out here.
+    pub stale: Vec<Stale>,
+    /// The runtime has to be restarted if it runs with another configuration than that on the disk.
+    pub restarts: Restarts,
+    /// A digest of everything but the bundle that a failure may come from.
+    pub print: Digest,
+    /// The table that decides, where there is one file of it.
+    pub table: Option<Flat>,
+}
+
+/// Whether the running runtime has what it reads only when it starts.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Restarts {
+    /// It does not run, or nothing is known of it.
+    Unknown,
+    /// This containerd has to have read its configuration as it is on the disk.
+    Containerd(Reads),
+    /// CRI-O says itself what it has in force; this is what it lacks.
+    Crio(Option<String>),
+}
 
 impl Runtime {
     /// Gathers the node's facts, renders **all** files and checks **all** of them.
-    ///
-    /// There may be more than one set: each is whole, and they are brought to disk one after
-    /// another, so that one path can change twice on the way.
     pub fn render(
         &self,
         node: Node<'_>,
         bundle: &Bundle,
         report: &mut Report,
-    ) -> Result<Vec<Targets>, CycleError> {
+    ) -> Result<Rendered, CycleError> {
         match self {
-            Self::Containerd(containerd) => Ok(vec![containerd.render(node, bundle, report)?]),
+            Self::Containerd(containerd) => containerd.render(node, bundle, report),
             Self::Crio(crio) => crio.render(node, bundle, report),
         }
     }
 
-    /// Where the verifier goes, if this runtime has one.
-    #[must_use]
-    pub fn place(&self) -> Option<&VerifierPlace> {
+    /// What takes everything off the node again.
+    pub fn leave(&self, node: Node<'_>, report: &mut Report) -> Result<Vec<Set>, CycleError> {
         match self {
-            Self::Containerd(containerd) => Some(&containerd.folder.place),
-            Self::Crio(_) => None,
+            Self::Containerd(_) => {
+                let targets = containerd::leaving(node.root, node.state);
+                Ok(vec![Set::leaving(targets)])
+            }
+            Self::Crio(crio) => {
+                let nothing = Node {
+                    probe: None,
+                    ..node
+                };
+                let rendered = crio.render(nothing, &Bundle::default(), report)?;
+                Ok(rendered.sets)
+            }
         }
     }
 
@@ -77,7 +177,7 @@ impl Runtime {
     #[must_use]
     pub fn watched(&self, root: &Root) -> Watched {
         match self {
-            Self::Containerd(containerd) => containerd.watched(),
+            Self::Containerd(containerd) => containerd.watched(root),
             Self::Crio(crio) => crio.watched(root),
         }
     }
@@ -86,7 +186,7 @@ impl Runtime {
     /// record.
     pub fn unrecorded(&self, root: &Root) -> Result<Vec<String>, FileError> {
         match self {
-            Self::Containerd(_) => Ok(Containerd::unrecorded()),
+            Self::Containerd(containerd) => Ok(containerd.unrecorded(root)),
             Self::Crio(crio) => crio.unrecorded(root),
         }
     }

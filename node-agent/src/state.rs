@@ -16,6 +16,9 @@ pub enum Role {
     Verifier,
     /// A configuration file; removed when the policies no longer ask for it.
     Config,
+    /// A configuration file of the administrator's with a change of ours. Other changes of it are
+    /// none of the agent's business.
+    Edited,
 }
 
 /// One file that the agent wrote.

@@ -6,11 +6,14 @@ use jiff::Timestamp;
 use policy::digest::Digest;
 use serde::{Deserialize, Serialize};
 
+use self::conditions::Found;
+
+mod conditions;
 mod report;
 mod text;
 mod unsupported;
 
-pub use self::report::{Detected, Failure, Report};
+pub use self::report::{Detected, Failure, Proven, Report};
 
 /// The status.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +55,14 @@ pub struct Status {
     pub warnings: Vec<String>,
     /// The managed files.
     pub files: Vec<FileStatus>,
+    /// How often a file was put back since the agent started.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub drift: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// The container runtime.
@@ -168,49 +179,26 @@ pub struct FileStatus {
     pub original: Option<String>,
 }
 
-const NOT_PROBED: &str = "nothing on this node has proven yet that pulls are held to the policies";
-
 impl Status {
     /// The status after a look, with the times that `previous` had for what did not change.
     #[must_use]
     pub fn new(report: Report, previous: Option<&Self>, now: Timestamp) -> Self {
-        let condition = |r#type: &str, status: &str, reason: &str, message: String| {
-            let since = previous
-                .and_then(|previous| previous.condition(r#type))
-                .filter(|old| old.status == status)
-                .map_or(now, |old| old.last_transition_time);
-            Condition {
-                r#type: r#type.to_owned(),
-                status: status.to_owned(),
-                reason: reason.to_owned(),
-                message,
-                last_transition_time: since,
-            }
+        let since = |found: &Found| {
+            previous
+                .and_then(|previous| previous.condition(found.r#type))
+                .filter(|old| old.status == found.status)
+                .map_or(now, |old| old.last_transition_time)
         };
-        let (detected, detected_reason, detected_message) = report.detected.condition();
-        let (applied, reason, message) = match &report.failure {
-            None => (
-                "True",
-                "Applied",
-                "the policies in force are on the node".to_owned(),
-            ),
-            Some((failure, message)) => ("False", failure.as_str(), message.clone()),
-        };
-        let enforcing = match &report.not_enforcing {
-            Some(why) => ("False", "NotEnforcing", why.clone()),
-            None => ("Unknown", "NotProbed", NOT_PROBED.to_owned()),
-        };
-        let ready = match (applied, &report.not_enforcing) {
-            ("True", None) => (applied, "Ready", message.clone()),
-            ("True", Some(why)) => ("False", "NotEnforcing", why.clone()),
-            _ => (applied, reason, message.clone()),
-        };
-        let conditions = vec![
-            condition("Detected", detected, detected_reason, detected_message),
-            condition("Applied", applied, reason, message),
-            condition("Enforcing", enforcing.0, enforcing.1, enforcing.2),
-            condition("Ready", ready.0, ready.1, ready.2),
-        ];
+        let conditions = conditions::of(&report)
+            .into_iter()
+            .map(|found| Condition {
+                last_transition_time: since(&found),
+                r#type: found.r#type.to_owned(),
+                status: found.status.to_owned(),
+                reason: found.reason.to_owned(),
+                message: found.message,
+            })
+            .collect();
         let (last_applied_time, last_apply_notes) = match report.applied {
             Some(notes) => (Some(now), notes),
             None => previous.map_or((None, Vec::new()), |previous| {
@@ -251,6 +239,7 @@ impl Status {
             kept: report.kept,
             warnings: report.warnings,
             files: report.files,
+            drift: report.drift,
         }
     }
 

@@ -146,13 +146,7 @@ pub fn sweep<'a>(
     place: Option<&layout::VerifierPlace>,
     paths: impl IntoIterator<Item = &'a str>,
 ) -> Result<(), FileError> {
-    let own = [
-        layout::BUNDLE,
-        layout::STATE,
-        layout::STATUS,
-        layout::JOURNAL,
-    ];
-    for path in own.into_iter().chain(paths) {
+    for path in layout::OWN_FILES.into_iter().chain(paths) {
         root.remove(&crate::root::temporary(path))?;
     }
     for (name, _) in root.entries(layout::ROLLBACK_DIR)?.unwrap_or_default() {

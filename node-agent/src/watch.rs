@@ -1,25 +1,30 @@
-//! The loop: look when something changes, look now and then anyway, stop when asked to.
+//! The loop: take a turn when something changes, and now and then anyway; stop when asked to.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use notify::event::{AccessKind, AccessMode, EventKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::agent::{Agent, Look, Source};
+use crate::agent::{Agent, Look, Source, Wants};
 use crate::cluster::Order;
+use crate::hands::Hands;
 use crate::root::split;
 use crate::runtime::Watched;
+use crate::turn::turn;
 
-/// How long nothing may happen before the folder is read: a change in Git or in a `ConfigMap` is
-/// many changes of files.
+/// How long nothing may happen before the policy folder is read: a change in Git or in a `ConfigMap`
+/// is many changes of files.
 const QUIET: Duration = Duration::from_millis(300);
 /// After this long it is read anyway.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// How long a change of one of the node's files is gathered: it is to be put back within a second.
+const DRIFT_QUIET: Duration = Duration::from_millis(50);
+/// After this long it is put back anyway.
+const DRIFT_PATIENCE: Duration = Duration::from_millis(300);
 
 /// Why the loop cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -29,50 +34,83 @@ pub enum WatchError {
     Signals(#[source] std::io::Error),
 }
 
-/// Looks until SIGTERM or SIGINT, which change nothing on the node; `tell` gets every look.
+/// Whose change was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    /// A policy, in a folder that others write to.
+    Policies,
+    /// A file of the node.
+    Node,
+}
+
+/// Takes turns until SIGTERM or SIGINT, which change nothing on the node; `tell` gets what came of
+/// each.
 ///
-/// `recheck` is the time between looks when nothing happens: for changes that no event tells, and
+/// `recheck` is the time between turns when nothing happens: for changes that no event tells, and
 /// for drift of the agent's own files.
 pub async fn run(
     mut agent: Agent,
+    mut hands: Option<Hands>,
     recheck: Duration,
     mut orders: Option<watch::Receiver<Order>>,
-    mut tell: impl FnMut(&Look),
+    mut tell: impl FnMut(&Agent, &Look),
 ) -> Result<(), WatchError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(WatchError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(WatchError::Signals)?;
     loop {
         // Before the look, so that nothing that happens during it is missed; and anew each time,
         // because folders that are swapped or made again have to be watched again.
-        let dirs = own_dirs(&agent);
+        let socket = hands.as_ref().and_then(Hands::socket);
+        let dirs = own_dirs(&agent, socket.as_deref());
         let absent: Vec<&PathBuf> = dirs.iter().filter(|dir| !dir.is_dir()).collect();
-        let (watcher, mut changes) = watch_files(&agent, &dirs);
+        let (watcher, mut changes) = watch_files(&agent, &dirs, socket.as_deref());
         if let Some(orders) = &mut orders {
             agent.take(orders.borrow_and_update().clone());
         }
-        tell(&agent.look(Timestamp::now()));
+        let (look, wants) = tokio::select! {
+            biased;
+            // What a turn does to files it does at one go; what it waits for goes on without it.
+            () = stop(&mut terminate, &mut interrupt) => return Ok(()),
+            turned = turn(&mut agent, hands.as_mut()) => turned,
+        };
+        tell(&agent, &look);
         if absent.iter().any(|dir| dir.is_dir()) {
             // The look made folders that could not be watched before it.
             continue;
         }
-        tokio::select! {
+        let seen = tokio::select! {
             biased;
             () = stop(&mut terminate, &mut interrupt) => return Ok(()),
-            Some(()) = changes.recv() => {}
+            Some(change) = changes.recv() => change,
             // It is there as a whole: nothing to wait for.
             () = ordered(&mut orders) => continue,
-            () = sleep(recheck) => {}
-        }
+            () = sleep_until(next(hands.as_ref(), &wants, recheck)) => continue,
+        };
+        let (quiet, patience) = match seen {
+            Change::Policies => (QUIET, PATIENCE),
+            Change::Node => (DRIFT_QUIET, DRIFT_PATIENCE),
+        };
         let begin = Instant::now();
-        while begin.elapsed() < PATIENCE {
+        while begin.elapsed() < patience {
             tokio::select! {
                 biased;
                 () = stop(&mut terminate, &mut interrupt) => return Ok(()),
-                quiet = timeout(QUIET, changes.recv()) => if quiet.is_err() { break },
+                more = timeout(quiet, changes.recv()) => match more {
+                    Ok(Some(Change::Node)) if seen == Change::Policies => break,
+                    Ok(_) => {}
+                    Err(_) => break,
+                },
             }
         }
         drop(watcher);
     }
+}
+
+/// When the next turn is taken if nothing happens.
+fn next(hands: Option<&Hands>, wants: &Wants, recheck: Duration) -> Instant {
+    let recheck = Instant::now() + recheck;
+    let due = hands.and_then(|hands| hands.due(wants));
+    due.map_or(recheck, |due| due.min(recheck))
 }
 
 /// Waits for another order of the cluster.
@@ -93,12 +131,25 @@ async fn stop(terminate: &mut Signal, interrupt: &mut Signal) {
     tracing::info!("ending; the node keeps enforcing what it has");
 }
 
+fn watched(agent: &Agent) -> Watched {
+    let none = Watched {
+        files: Vec::new(),
+        folders: Vec::new(),
+    };
+    let mut watched = agent
+        .runtime()
+        .map_or(none, |runtime| runtime.watched(agent.root()));
+    watched.files.extend(agent.managed());
+    watched
+}
+
 /// The folders that matter, and those of the files that matter.
-fn own_dirs(agent: &Agent) -> Vec<PathBuf> {
-    let Watched { files, folders } = agent.options().runtime.watched(agent.root());
+fn own_dirs(agent: &Agent, socket: Option<&Path>) -> Vec<PathBuf> {
+    let Watched { files, folders } = watched(agent);
     let of_files = files.iter().map(|file| split(file).0);
     let all = of_files.chain(folders.iter().map(String::as_str));
     let mut dirs: Vec<PathBuf> = all.map(|dir| agent.root().path().join(dir)).collect();
+    dirs.extend(socket.and_then(Path::parent).map(Path::to_owned));
     dirs.sort();
     dirs.dedup();
     dirs
@@ -106,7 +157,7 @@ fn own_dirs(agent: &Agent) -> Vec<PathBuf> {
 
 /// What of the node's matters.
 fn own_paths(agent: &Agent) -> Vec<PathBuf> {
-    let Watched { files, folders } = agent.options().runtime.watched(agent.root());
+    let Watched { files, folders } = watched(agent);
     let all = files.iter().chain(&folders);
     all.map(|path| agent.root().path().join(path)).collect()
 }
@@ -116,20 +167,31 @@ fn own_paths(agent: &Agent) -> Vec<PathBuf> {
 fn watch_files(
     agent: &Agent,
     dirs: &[PathBuf],
-) -> (Option<RecommendedWatcher>, mpsc::Receiver<()>) {
-    let (sender, receiver) = mpsc::channel(1);
+    socket: Option<&Path>,
+) -> (Option<RecommendedWatcher>, mpsc::Receiver<Change>) {
+    let (sender, receiver) = mpsc::channel(2);
     let policies = match &agent.options().source {
         Source::Folder(dir) => Some(dir.clone()),
         Source::Cluster => None,
     };
 
-    let mut relevant = own_paths(agent);
-    relevant.extend(policies.clone());
+    let mut node = own_paths(agent);
+    node.extend(socket.map(Path::to_owned));
+    let folder = policies.clone();
     let handler = move |event: notify::Result<notify::Event>| {
-        if event.is_ok_and(|event| is_change(&event, &relevant)) {
-            // A change is already waiting when the channel is full.
-            let _ = sender.try_send(());
-        }
+        let Ok(event) = event else { return };
+        let change = if is_change(&event, &node) {
+            Change::Node
+        } else if folder
+            .as_ref()
+            .is_some_and(|folder| is_change(&event, std::slice::from_ref(folder)))
+        {
+            Change::Policies
+        } else {
+            return;
+        };
+        // A change is already waiting when the channel is full.
+        let _ = sender.try_send(change);
     };
     let mut watcher = match notify::recommended_watcher(handler) {
         Ok(watcher) => watcher,

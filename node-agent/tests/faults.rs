@@ -9,7 +9,9 @@
 
 mod common;
 
-use common::{DROP_IN, FOLDER, Node, POLICY, VERIFIER, config, interrupted, killed_at, policy};
+use common::{
+    CONTAINERD, DROP_IN, FOLDER, Node, POLICY, VERIFIER, config, interrupted, killed_at, policy,
+};
 
 const FILES: [&str; 3] = [POLICY, DROP_IN, VERIFIER];
 
@@ -31,7 +33,7 @@ fn set_old(node: &Node) {
     node.policy_file("config.yaml", &config("Allow"));
     node.put(
         "etc/containerd/config.toml",
-        "version = 2\nimports = ['conf.d/*.toml']\n",
+        &CONTAINERD.replace("version = 3", "version = 2"),
     );
     node.verifier_to_install(&verifier(1));
 }
@@ -43,7 +45,7 @@ fn set_new(node: &Node) {
     node.policy_file("config.yaml", &config("Reject"));
     node.put(
         "etc/containerd/config.toml",
-        "version = 3\nimports = ['conf.d/*.toml']\n",
+        &CONTAINERD.replace("version = 3", "version = 3"),
     );
     node.verifier_to_install(&verifier(2));
 }

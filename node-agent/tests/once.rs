@@ -15,7 +15,7 @@ fn a_first_run_installs_verifier_policy_and_drop_in() {
     assert!(node.read_text(POLICY).contains("registry.example.com/team"));
     assert!(
         node.read_text(DROP_IN)
-            .contains("bin_dir = '/opt/nodeseal/image-verifier'")
+            .contains("bin_dir = \"/opt/nodeseal/image-verifier\"")
     );
     assert_eq!(node.read(VERIFIER).unwrap(), b"#!/bin/sh\nexit 0\n");
     assert_eq!(
@@ -236,18 +236,32 @@ fn a_damaged_ledger_never_weakens_the_node() {
 #[test]
 fn the_drop_in_follows_containerds_own_configuration() {
     let node = Node::new();
-    node.put("etc/containerd/config.toml", "version = 2\n");
+    let config = "etc/containerd/config.toml";
+    let off = "version = 2\n# theirs\n[plugins.'io.containerd.image-verifier.v1.bindir']\nmax_verifiers = 0\n";
+    node.put(config, off);
     let ran = node.once().expect_code(0);
-    assert!(node.read_text(DROP_IN).contains("\nversion = 2\n"));
-    assert!(
-        ran.text("warnings")
-            .contains("imports = [\\\"/etc/containerd/conf.d/*.toml\\\"]")
-    );
+    let drop_in = node.read_text(DROP_IN);
+    assert!(drop_in.contains("version = 2\n"), "{drop_in}");
+    assert!(drop_in.contains("max_verifiers = 10"), "{drop_in}");
+    let edited = node.read_text(config);
+    assert!(edited.contains("imports = [\"/etc/containerd/conf.d/*.toml\"]"));
+    assert!(edited.contains("# theirs"));
+    assert!(ran.text("lastApplyNotes").contains("its copy is"));
+    // What its owner changes of it is none of ours to put back.
+    node.put(config, &format!("{edited}# more of theirs\n"));
+    let ran = node.once().expect_code(0);
+    assert_eq!(ran.status["drift"], serde_json::Value::Null);
+    assert!(node.read_text(config).contains("# more of theirs"));
 
-    let named = "version = 3\n[plugins.'io.containerd.image-verifier.v1.bindir']\nbin_dir = '/opt/nodeseal/image-verifier'\n";
-    node.put("etc/containerd/config.toml", named);
+    // Nothing of containerd's has to change where it runs the verifiers of its usual folder.
+    node.put(config, "version = 3\n");
+    let node = Node::new();
+    node.put(config, "version = 3\n");
     node.once().expect_code(0);
     assert!(node.read(DROP_IN).is_none());
+    let usual = "opt/containerd/image-verifier/bin/nodeseal-verifier";
+    assert!(node.read(usual).is_some());
+    assert_eq!(node.read_text(config), "version = 3\n");
 
     node.put("etc/containerd/config.toml", "version = \n");
     let ran = node.once().expect_code(1);

@@ -11,7 +11,8 @@ use std::hash::{Hash, Hasher};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use x509_cert::der::{Decode, Encode, ErrorKind};
 use x509_cert::ext::pkix::{
-    AuthorityKeyIdentifier, BasicConstraints, KeyUsage, SubjectKeyIdentifier,
+    AuthorityKeyIdentifier, BasicConstraints, KeyUsage, NameConstraints, SubjectKeyIdentifier,
+    name::GeneralName,
 };
 
 pub use self::error::{CertificateError, CertificateKeyError};
@@ -51,6 +52,7 @@ pub struct Certificate {
     not_after: i64,
     version: u8,
     ca: bool,
+    constrains_emails: bool,
 }
 
 impl Certificate {
@@ -99,6 +101,7 @@ impl Certificate {
             version: tbs.version as u8 + 1,
             ca: constraints.is_some_and(|(_, constraints)| constraints.ca)
                 && usage.is_none_or(|(_, usage)| usage.key_cert_sign()),
+            constrains_emails: constrains_emails(tbs),
         })
     }
 
@@ -145,6 +148,14 @@ impl Certificate {
         self.ca
     }
 
+    /// Whether it says which e-mail addresses there may be below it (name constraints, RFC 5280,
+    /// 4.2.1.10). The verifier's library knows no such rule, and refuses every certificate with an
+    /// address below one.
+    #[must_use]
+    pub fn constrains_emails(&self) -> bool {
+        self.constrains_emails
+    }
+
     /// Whether its issuer has its own name. Such a certificate ends a chain.
     #[must_use]
     pub fn is_self_issued(&self) -> bool {
@@ -171,6 +182,21 @@ impl Certificate {
             Err(_) => Err(CertificateKeyError::Malformed),
         }
     }
+}
+
+/// Constraints that cannot be read are none here: whoever verifies refuses them.
+fn constrains_emails(tbs: &x509_cert::TbsCertificate) -> bool {
+    let found = tbs.get::<NameConstraints>().ok().flatten();
+    let found = found.map(|(_, constraints)| constraints);
+    let subtrees = found.into_iter().flat_map(|constraints| {
+        let NameConstraints {
+            permitted_subtrees,
+            excluded_subtrees,
+        } = constraints;
+        [permitted_subtrees, excluded_subtrees]
+    });
+    let mut subtrees = subtrees.flatten().flatten();
+    subtrees.any(|subtree| matches!(subtree.base, GeneralName::Rfc822Name(_)))
 }
 
 /// The certificates of `text` that a policy trusts as roots: in their order, each one a version 3

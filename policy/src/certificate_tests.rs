@@ -230,6 +230,14 @@ fn keys_that_are_not_accepted_are_refused_with_the_reason() {
 }
 
 #[test]
+fn an_email_constraint_is_told_from_others() {
+    assert!(one(pem!("email-constraint-ca")).constrains_emails());
+    for text in [pem!("dns-constraint-ca"), ROOT_A, LEAF] {
+        assert!(!one(text).constrains_emails());
+    }
+}
+
+#[test]
 fn a_subject_cannot_forge_lines_of_a_log() {
     assert_eq!(printable("CN=a\nb"), "CN=a\u{fffd}b");
     assert_eq!(printable(""), "with an empty subject");

@@ -5,8 +5,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::authority::{Authority, CertificateSigner, CertificateSubject, Signer};
+use crate::authority::{Authority, CertificateSigner, CertificateSubject, KeylessSigner, Signer};
 use crate::key::PublicKey;
+use crate::keyless::Identity;
 use crate::problem::{Reason, Report};
 
 /// Reports every authority (with its place in the draft) that may be the same signer as one before
@@ -44,9 +45,9 @@ fn shared(authority: &Authority, other: &Authority) -> Option<(String, String)> 
         }
         // The same person in two trust roots is still one person.
         (Signer::Keyless(own), Signer::Keyless(other)) => {
-            let overlaps = |identity: &_| other.identities().iter().any(|o| !o.excludes(identity));
-            let at = own.identities().iter().position(overlaps)?;
-            let what = "a certificate may carry both this identity and one of".to_owned();
+            let found = |identity: &Identity| overlap(identity, other.identities());
+            let mut identities = own.identities().iter().enumerate();
+            let (at, what) = identities.find_map(|(at, own)| Some((at, found(own)?)))?;
             Some((format!("keyless.identities[{at}]"), what))
         }
         (Signer::Certificate(own), Signer::Certificate(other)) => {
@@ -55,8 +56,43 @@ fn shared(authority: &Authority, other: &Authority) -> Option<(String, String)> 
                 ("certificate.subject".to_owned(), what)
             })
         }
-        _ => None,
+        (Signer::Keyless(own), Signer::Certificate(other)) => {
+            let (at, what) = same_person(own, other)?;
+            Some((format!("keyless.identities[{at}]"), what))
+        }
+        (Signer::Certificate(own), Signer::Keyless(other)) => {
+            let (_, what) = same_person(other, own)?;
+            Some(("certificate.subject".to_owned(), what))
+        }
+        // A key has no name.
+        (Signer::Key(_), _) | (_, Signer::Key(_)) => None,
     }
+}
+
+/// What an identity shares with others.
+fn overlap(identity: &Identity, others: &[Identity]) -> Option<String> {
+    let other = others.iter().find(|other| !other.excludes(identity))?;
+    Some(if other.has_another_issuer(identity) {
+        let subject = identity.subject().text();
+        format!(
+            "`{subject}` is one signer, whichever identity provider vouches for it, and may also be in"
+        )
+    } else {
+        "a certificate may carry both this identity and one of".to_owned()
+    })
+}
+
+/// The place of a keyless identity that may be whom a company's certificate names, and that name.
+fn same_person(keyless: &KeylessSigner, company: &CertificateSigner) -> Option<(usize, String)> {
+    let CertificateSubject { email, dns_name } = company.subject();
+    [email, dns_name].into_iter().flatten().find_map(|name| {
+        let mut identities = keyless.identities().iter();
+        let at = identities.position(|identity| !identity.excludes_name(name))?;
+        let what = format!(
+            "`{name}` is one signer, by a keyless certificate and by a company's own, and may also be in"
+        );
+        Some((at, what))
+    })
 }
 
 /// Names are compared, not roots: a company's two certificate authorities name the same people.

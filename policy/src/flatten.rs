@@ -17,9 +17,11 @@ use crate::scope::Scope;
 /// What a node adds to every bundle.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NodeFacts {
-    /// Always accepted on this node: the sandbox image, without which no pod starts, and the image
-    /// whose pull proves that not everything is refused.
+    /// Always accepted on this node: the sandbox image, without which no pod starts.
     pub exempt: BTreeSet<Scope>,
+    /// Accepted even where a file of the node's own refuses it: the image whose pull proves that not
+    /// everything is refused. Of one digest, so that it lets nothing else pass.
+    pub accepted: BTreeSet<Scope>,
     /// Always refused on this node, whatever exempts it: the image whose pull proves that something
     /// is refused.
     pub refused: BTreeSet<Scope>,
@@ -133,7 +135,9 @@ impl<'a> Index<'a> {
         let exempt: BTreeSet<&Scope> = bundle
             .settings()
             .exempt_images
-            .union(&facts.exempt)
+            .iter()
+            .chain(&facts.exempt)
+            .chain(&facts.accepted)
             .collect();
         let mut index = Self {
             scopes: BTreeMap::new(),

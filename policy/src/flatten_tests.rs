@@ -363,6 +363,7 @@ fn what_a_node_refuses_no_exemption_lets_pass() {
     let facts = NodeFacts {
         exempt: [scope("127.0.0.1:5000/probe/x")].into(),
         refused: [scope("127.0.0.1:5000/probe/x")].into(),
+        ..NodeFacts::default()
     };
     let flat = flatten(&bundle, &facts);
     for (name, outcome) in [

@@ -123,12 +123,26 @@ impl Identity {
                 .all(|(name, value)| signer.claims.get(name) == Some(value))
     }
 
-    /// Whether nobody is both: another provider, or another subject, letter case aside. Claims say
-    /// what somebody did and not who it was. Where it cannot be told, it is not so: of two regular
-    /// expressions nobody knows.
+    /// Whether nobody is both: another subject, letter case aside, or the same URI of another
+    /// provider. An e-mail address or a host name is the same signer whichever provider vouches for
+    /// it. Claims say what somebody did and not who it was. Where it cannot be told, it is not so: of
+    /// two regular expressions nobody knows, unless they differ and so do the providers. The verifier
+    /// then counts whoever signs by both as one.
     #[must_use]
     pub fn excludes(&self, other: &Self) -> bool {
-        self.issuer.excludes(&other.issuer) || self.subject.excludes(&other.subject)
+        self.subject.excludes(&other.subject)
+            || self.has_another_issuer(other) && is_of_its_issuer(&self.subject, &other.subject)
+    }
+
+    /// Whether no provider is that of both.
+    pub(crate) fn has_another_issuer(&self, other: &Self) -> bool {
+        self.issuer.excludes(&other.issuer)
+    }
+
+    /// Whether nobody is both this and the owner of a company's certificate for `name`, an e-mail
+    /// address or a host name.
+    pub(crate) fn excludes_name(&self, name: &str) -> bool {
+        self.subject.excludes(&Pattern::exact(name))
     }
 
     pub(crate) fn parse(report: &mut Report, field: &str, draft: &IdentityDraft) -> Option<Self> {
@@ -164,6 +178,21 @@ impl Identity {
             claims: claims?,
         })
     }
+}
+
+/// Whether what fits both subjects means something with its identity provider alone: a URI.
+fn is_of_its_issuer(one: &Pattern, two: &Pattern) -> bool {
+    match (one.is_exact(), two.is_exact()) {
+        (true, _) => is_uri(one.text()),
+        (_, true) => is_uri(two.text()),
+        (false, false) => one.text() != two.text() || one.text().contains("://"),
+    }
+}
+
+/// Whether a subject is a URI (RFC 3986: it begins with a scheme and a colon). Addresses have a colon
+/// only in quotes, host names none.
+fn is_uri(subject: &str) -> bool {
+    subject.contains(':') && !subject.starts_with('"')
 }
 
 fn pattern(

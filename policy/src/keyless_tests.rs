@@ -107,6 +107,43 @@ fn one_person_is_one_whatever_the_claims_and_the_letter_case() {
 }
 
 #[test]
+fn an_address_is_one_signer_at_every_provider_and_a_uri_is_not() {
+    let at = |issuer: &str, subject: PatternDraft| {
+        identity(&draft(exact(issuer), subject, &[])).unwrap()
+    };
+    let excludes = |one: PatternDraft, two: PatternDraft| {
+        let (one, two) = (at("https://a.example", one), at("https://b.example", two));
+        assert_eq!(one.excludes(&two), two.excludes(&one));
+        one.excludes(&two)
+    };
+    let uri = "https://git.example/app/.github/workflows/a.yml@refs/heads/main";
+    for (one, two, differ) in [
+        (exact("x@y.example"), exact("X@Y.example"), false),
+        (exact("x@y.example"), exact("z@y.example"), true),
+        (exact("x@y.example"), reg_exp(".*@y\\.example"), false),
+        (exact("build.y.example"), exact("build.y.example"), false),
+        (exact("x!y.example"), exact("x!y.example"), false),
+        (reg_exp(".*@y\\.example"), reg_exp(".*@y\\.example"), false),
+        (reg_exp(".*@y\\.example"), reg_exp(".*@z\\.example"), true),
+        (exact(uri), exact(uri), true),
+        (exact("spiffe://y/a"), exact("spiffe://y/a"), true),
+        (exact("urn:y:a"), exact("urn:y:a"), true),
+        (exact(uri), reg_exp("https://git\\.example/.*"), true),
+        (
+            reg_exp("https://git\\.example/.*"),
+            reg_exp("https://git\\.example/.*"),
+            true,
+        ),
+    ] {
+        assert_eq!(
+            excludes(one.clone(), two.clone()),
+            differ,
+            "{one:?} {two:?}"
+        );
+    }
+}
+
+#[test]
 fn texts_that_a_terminal_would_obey_are_refused() {
     for (draft, field) in [
         (

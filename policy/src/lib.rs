@@ -40,5 +40,6 @@ pub mod settings;
 mod testing;
 pub mod text;
 pub mod trust;
+pub mod verdicts;
 pub mod verifier;
 pub mod version;

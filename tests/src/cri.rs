@@ -8,7 +8,7 @@ use tonic::transport::{Channel, Endpoint};
 use crate::cri::api::image_service_client::ImageServiceClient;
 use crate::cri::api::runtime_service_client::RuntimeServiceClient;
 
-/// The messages, as generated from `proto/cri.proto`.
+/// The messages, as generated from `node-runtime/proto/cri.proto`.
 #[allow(missing_docs, unreachable_pub, clippy::pedantic, reason = "generated")]
 pub mod api {
     tonic::include_proto!("runtime.v1");

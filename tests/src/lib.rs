@@ -24,6 +24,7 @@ pub mod containerd;
 pub mod control_plane;
 pub mod cosign;
 pub mod cri;
+pub mod crio_socket;
 pub mod folder;
 pub mod front;
 pub mod images;

@@ -103,7 +103,11 @@ impl Agent {
     /// True when the folder alone says all that has to be known, so that a lost ledger weakens
     /// nothing: everything valid, and settings that are there or were never strict.
     fn is_whole(&self, reading: &Reading) -> bool {
-        let strict = || self.options.runtime.is_strict(&self.root);
+        // An unknown runtime may have been strict.
+        let strict = || {
+            self.runtime()
+                .map_or(true, |runtime| runtime.is_strict(&self.root))
+        };
         reading.invalid.is_empty()
             && reading.broken.is_empty()
             && match reading.settings {
@@ -121,7 +125,7 @@ impl Agent {
         };
         Ok(match State::from_json(&content.bytes) {
             Ok(state) => (state, None),
-            Err(source) if matches!(self.options.runtime, Runtime::Crio(_)) => {
+            Err(source) if !matches!(self.runtime(), Ok(Runtime::Containerd(_))) => {
                 return Err(CycleError::Record {
                     path: self.root.show(layout::STATE),
                     backups: self.root.show(layout::BACKUP_DIR),

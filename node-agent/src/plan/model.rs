@@ -57,6 +57,26 @@ pub enum Target {
         /// another path it is not: it has to be given back.
         own: bool,
     },
+    /// A file of the administrator's stands there with a change of ours, in the mode and with the
+    /// owner that it has. What it was before the change is what is given back.
+    Edit {
+        /// The path.
+        path: String,
+        /// The whole file.
+        bytes: Vec<u8>,
+    },
+    /// What stands there stays, whoever wrote it, and stays recorded.
+    Keep {
+        /// The path.
+        path: String,
+    },
+    /// A file with a change of ours, which somebody else changed since, stands there without ours.
+    Unedit {
+        /// The path.
+        path: String,
+        /// The whole file.
+        bytes: Vec<u8>,
+    },
     /// What was there before nodeseal stands there again, byte for byte, or nothing.
     Restore {
         /// The path.
@@ -76,10 +96,28 @@ impl Target {
     #[must_use]
     pub fn path(&self) -> Option<&str> {
         match self {
-            Self::Write { path, .. } | Self::Restore { path } => Some(path),
+            Self::Write { path, .. }
+            | Self::Edit { path, .. }
+            | Self::Keep { path }
+            | Self::Unedit { path, .. }
+            | Self::Restore { path } => Some(path),
             Self::Verifier { .. } => None,
         }
     }
+}
+
+/// What becomes of files that were written once and are not named.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Others {
+    /// They are given back, but for the verifier: a running containerd may still look in its
+    /// folder.
+    #[default]
+    GiveBack,
+    /// They are given back, the verifier before all others: without its policy it would refuse every
+    /// pull.
+    GiveBackAll,
+    /// They stay: what is named is only the first part of what is to come.
+    Keep,
 }
 
 /// What should be on disk.
@@ -87,11 +125,12 @@ impl Target {
 pub struct Desired {
     /// Where the verifier goes, on a runtime that has one.
     pub place: Option<VerifierPlace>,
-    /// Everything that should be there, in the order in which it is changed, each path once. Files
-    /// that were written once and are not named are given back.
+    /// Everything that should be there, in the order in which it is changed, each path once.
     pub targets: Vec<Target>,
-    /// The last good policies, as `layout::BUNDLE` holds them.
-    pub bundle: Vec<u8>,
+    /// What becomes of files that were written once and are not named.
+    pub others: Others,
+    /// The last good policies, as `layout::BUNDLE` holds them; nothing where these stay as they are.
+    pub bundle: Option<Vec<u8>>,
     /// Who owns what the agent writes.
     pub uid: u32,
 }

@@ -59,7 +59,8 @@ fn plain(targets: Vec<Target>) -> Desired {
     Desired {
         place: None,
         targets,
-        bundle: b"bundle".to_vec(),
+        others: Others::GiveBack,
+        bundle: Some(b"bundle".to_vec()),
         uid: 0,
     }
 }
@@ -350,4 +351,44 @@ fn in_a_path_of_others_not_even_the_very_same_file_is_taken_for_ours() {
     let replaced = plan(&current, &State::default(), &same).unwrap();
     let state = State::from_json(&replaced.state).unwrap();
     assert!(state.files[POLICY_JSON].original.is_some());
+}
+
+#[test]
+fn leaving_takes_the_verifier_before_its_policy() {
+    let (current, state) = applied(
+        &desired(b"policy", Some(b"drop-in"), b"elf"),
+        &State::default(),
+    );
+    let leave = Desired {
+        place: None,
+        others: Others::GiveBackAll,
+        ..plain(Vec::new())
+    };
+    let plan = plan(&current, &state, &leave).unwrap();
+    let removed: Vec<&str> = plan
+        .steps
+        .iter()
+        .filter(|step| step.change == Change::Remove)
+        .map(|step| step.path.as_str())
+        .collect();
+    assert_eq!(removed, [BINARY, CONTAINERD_DROP_IN, VERIFIER_POLICY]);
+    assert!(State::from_json(&plan.state).unwrap().files.is_empty());
+}
+
+#[test]
+fn a_first_part_leaves_everything_else_as_it_is() {
+    let (current, state) = applied(
+        &desired(b"policy", Some(b"drop-in"), b"elf"),
+        &State::default(),
+    );
+    let first = Desired {
+        others: Others::Keep,
+        bundle: None,
+        ..plain(vec![write("etc/containers/registries.d/x.yaml", b"x")])
+    };
+    let plan = plan(&current, &state, &first).unwrap();
+    let paths: Vec<&str> = plan.steps.iter().map(|step| step.path.as_str()).collect();
+    assert_eq!(paths, ["etc/containers/registries.d/x.yaml", layout::STATE]);
+    let next = State::from_json(&plan.state).unwrap();
+    assert_eq!(next.files.len(), state.files.len() + 1);
 }

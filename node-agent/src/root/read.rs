@@ -26,6 +26,8 @@ pub struct Content {
     pub uid: u32,
     /// Group.
     pub gid: u32,
+    /// When it was last written, where the file system says so.
+    pub modified: Option<SystemTime>,
 }
 
 /// A regular file as it is on disk, without its bytes.
@@ -125,7 +127,7 @@ impl Root {
     }
 
     /// Opens a regular file, not through a link in its place; `None` when there is none.
-    pub(super) fn regular(&self, path: &str) -> Result<Option<File>, FileError> {
+    pub(crate) fn regular(&self, path: &str) -> Result<Option<File>, FileError> {
         let (parent, name) = split(path);
         let Some(dir) = self.existing_dir(parent)? else {
             return Ok(None);
@@ -272,6 +274,7 @@ impl Root {
             mode: meta.mode() & 0o7777,
             uid: meta.uid(),
             gid: meta.gid(),
+            modified: meta.modified().ok(),
         })
     }
 

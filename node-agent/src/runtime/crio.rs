@@ -7,20 +7,30 @@ pub(crate) mod registries;
 
 use std::collections::BTreeSet;
 
+use node_runtime::cri::Image;
+use node_runtime::crio;
 use policy::bundle::Bundle;
 use policy::crio::document::{PolicyJson, Rule};
 use policy::crio::registries_conf::Registry;
-use policy::crio::render::{CrioFacts, REGISTRIES_D_FILE, Rendered, namespace_path, render_on};
+use policy::crio::render::{
+    CrioFacts, REGISTRIES_D_FILE, Rendered as Rules, namespace_path, render_on,
+};
+use policy::crio::stale::Demands;
 use policy::crio::transition::{Step, steps};
+use policy::digest::Digest;
+use policy::files::File;
 use policy::flatten::NodeFacts;
+use policy::settings::{Restart, StaleImages};
 use policy::version::Version;
 
 pub use self::base::BaseError;
 use self::config::Paths;
-use super::{Node, Targets, Watched};
+use super::{Node, Rendered, Restarts, Set, Watched};
 use crate::check::{self, CheckError};
 use crate::error::CycleError;
+use crate::layout::relative;
 use crate::plan::Target;
+use crate::refresh::Stale;
 use crate::root::{FileError, Root, TEMPORARY_SUFFIX, split};
 use crate::state::State;
 use crate::status::{Detected, Report};
@@ -30,6 +40,11 @@ const MANAGERS: [(&str, &str); 2] = [
     ("etc/machine-config-daemon", MACHINE_CONFIG),
     ("run/machine-config-daemon", MACHINE_CONFIG),
 ];
+/// The drop-in that names the policy file, where nothing else does. Its name is late, because the last
+/// file has the last word.
+const CRIO_DROP_IN: &str = "etc/crio/crio.conf.d/99-nodeseal.conf";
+/// Where the library that CRI-O pulls with looks for authorities, `<host>/ca.crt`.
+const CERTS_D: &str = "etc/containers/certs.d";
 const MACHINE_CONFIG: &str = "OpenShift's machine-config daemon";
 
 /// What the command line says about a CRI-O. Paths are relative to the root.
@@ -41,23 +56,36 @@ pub struct Crio {
     pub policy: Option<String>,
     /// The folder of namespace files; what CRI-O's configuration names where it is not given.
     pub namespace_dir: Option<String>,
+    /// The one that runs.
+    pub running: Option<Running>,
+}
+
+/// A CRI-O that runs.
+#[derive(Debug, Clone)]
+pub struct Running {
+    /// The configuration that it has in force.
+    pub config: crio::Config,
+    /// The images that it has.
+    pub images: Vec<Image>,
 }
 
 impl Crio {
-    /// Two sets at most: the second takes away locations that only the old policies needed.
+    /// Two sets at most: the second takes away locations that only the old policies needed. Only a
+    /// first part of the first, where images have to be pulled again before.
     pub(super) fn render(
         &self,
         node: Node<'_>,
         bundle: &Bundle,
         report: &mut Report,
-    ) -> Result<Vec<Targets>, CycleError> {
+    ) -> Result<Rendered, CycleError> {
         for (marker, owner) in MANAGERS {
             if node.root.exists(marker)? {
                 let marker = node.root.show(marker);
                 return Err(CycleError::ForeignManager { owner, marker });
             }
         }
-        let config = config::read(node.root)
+        let config = self
+            .config(node.root)
             .inspect_err(|error| report.detected = Detected::Unusable(error.to_string()))?;
         let paths = config.paths(self);
         report.warnings.extend(config.warnings(self, &paths));
@@ -65,7 +93,10 @@ impl Crio {
             "CRI-O {}, policy file /{}",
             self.version, paths.policy
         ));
+        let lacks = config.lacks(self, &paths);
+        let mut facts_of_node = node.probe_facts();
         let exempt = config.exempt(node.sandbox_images, &mut report.warnings);
+        facts_of_node.exempt.extend(exempt);
         let registries = registries::read(node.root)?;
         report.warnings.extend(registries.warnings);
 
@@ -77,7 +108,7 @@ impl Crio {
             base,
             taken_locations: BTreeSet::new(),
         };
-        let rendered = rendered(node, bundle, &NodeFacts { exempt, ..NodeFacts::default() }, &facts)?;
+        let rendered = rendered(node, bundle, &facts_of_node, &facts)?;
         let readings = readings(node.root, rendered.looks_up(), report)?;
         let readings: Vec<&[Registry]> = readings.iter().map(Vec::as_slice).collect();
         let rendered = rendered.with_registries(&readings, &registries.taken);
@@ -92,7 +123,100 @@ impl Crio {
             &facts,
         );
         check::crio(&steps)?;
-        Ok(sets(steps))
+        let stale = self.stale(node, bundle, &facts_of_node, &rendered);
+        let holds = bundle.settings().crio.stale_images == StaleImages::Hold;
+        let waits = !stale.is_empty() && (holds || !node.tried);
+        let mut sets = if waits { first(steps) } else { sets(steps) };
+        if rendered.policy.is_some() {
+            report.prove = true;
+            for set in &mut sets {
+                set.targets.splice(0..0, authority(node));
+            }
+        }
+        let restarts = self.path(bundle, lacks, node, report, &mut sets);
+        Ok(Rendered {
+            sets,
+            place: None,
+            stale,
+            restarts,
+            print: self.print(&paths),
+            table: None,
+        })
+    }
+
+    fn config(&self, root: &Root) -> Result<config::Config, CycleError> {
+        match &self.running {
+            Some(running) => Ok(config::Config::from(&running.config)),
+            None => config::read(root),
+        }
+    }
+
+    /// Images whose signatures have to be fetched again before they are held to them.
+    fn stale(
+        &self,
+        node: Node<'_>,
+        bundle: &Bundle,
+        facts: &NodeFacts,
+        rendered: &Rules,
+    ) -> Vec<Stale> {
+        let Some(running) = &self.running else {
+            return Vec::new();
+        };
+        if !rendered.looks_up() {
+            return Vec::new();
+        }
+        let demands = Demands::new(bundle, facts);
+        node.refreshed.stale(&running.images, &demands)
+    }
+
+    /// Where CRI-O reads no policy file of its own, it is given one, if it may be restarted for that.
+    fn path(
+        &self,
+        bundle: &Bundle,
+        lacks: Option<String>,
+        node: Node<'_>,
+        report: &mut Report,
+        sets: &mut [Set],
+    ) -> Restarts {
+        if self.running.is_none() {
+            return Restarts::Unknown;
+        }
+        let ours = node.state.files.contains_key(CRIO_DROP_IN);
+        let may = bundle.settings().crio.restart == Restart::Allowed;
+        if let Some(path) = lacks.as_ref().filter(|_| !may && !ours) {
+            let text = drop_in(path);
+            report.not_enforcing = Some(format!(
+                "CRI-O has no `signature_policy`, so /{path} is not read. Set `crio.restart: \
+                 Allowed` in the EnforcementConfig, or restart CRI-O with this in \
+                 /{CRIO_DROP_IN}:\n{text}"
+            ));
+            return Restarts::Crio(None);
+        }
+        if lacks.is_some() || ours {
+            let path = lacks.clone().unwrap_or_else(|| {
+                let policy = self.running.as_ref().map(|running| &running.config);
+                let named = policy.and_then(|config| config.signature_policy.as_deref());
+                named.and_then(relative).unwrap_or_default()
+            });
+            for set in sets {
+                let file = File {
+                    bytes: drop_in(&path).into_bytes(),
+                    mode: 0o644,
+                };
+                set.targets.push(Target::Write {
+                    path: CRIO_DROP_IN.to_owned(),
+                    file,
+                    own: true,
+                });
+            }
+        }
+        Restarts::Crio(lacks.map(|path| format!("CRI-O does not read /{path} yet")))
+    }
+
+    /// Everything but the bundle that a failure may come from.
+    fn print(&self, paths: &Paths) -> Digest {
+        let agent = env!("CARGO_PKG_VERSION");
+        Digest::of(format!("{} {paths:?} {agent}", self.version).as_bytes())
     }
 
     /// The configuration is looked at again here: what it says may change while the agent runs.
@@ -126,7 +250,7 @@ impl Crio {
 
     fn paths(&self, root: &Root) -> Paths {
         // A configuration that cannot be used is told by the look itself.
-        config::read(root).unwrap_or_default().paths(self)
+        self.config(root).unwrap_or_default().paths(self)
     }
 
     /// Whether the installed policy refuses by default; one that cannot be read counts as such.
@@ -148,7 +272,7 @@ fn rendered(
     bundle: &Bundle,
     exempt: &NodeFacts,
     facts: &CrioFacts,
-) -> Result<Rendered, CycleError> {
+) -> Result<Rules, CycleError> {
     let rendered = render_on(bundle, exempt, facts, |namespace| {
         base::before(node, &namespace_path(facts, namespace))
     })?;
@@ -198,7 +322,7 @@ fn readings(
 fn uncovered(
     node: Node<'_>,
     paths: &Paths,
-    rendered: &Rendered,
+    rendered: &Rules,
     facts: &CrioFacts,
 ) -> Result<Option<String>, FileError> {
     if rendered.policy.is_none() {
@@ -234,19 +358,19 @@ fn namespaces(state: &State, paths: &Paths) -> BTreeSet<String> {
         .collect()
 }
 
+/// Only that signatures are looked up: the rules wait.
+fn first(steps: Vec<Step>) -> Vec<Set> {
+    let locations = steps.into_iter().next().into_iter().map(target);
+    let locations = locations
+        .filter(|target| matches!(target, Target::Write { path, .. } if path == REGISTRIES_D_FILE));
+    vec![Set::first(locations.collect())]
+}
+
 /// Each set names each path once. Where a path stands twice in the steps, a new set begins, which
 /// repeats what came before.
-fn sets(steps: Vec<Step>) -> Vec<Targets> {
-    let mut sets: Vec<Targets> = vec![Vec::new()];
-    for step in steps {
-        let target = match step {
-            Step::Write { path, file } => Target::Write {
-                own: path == REGISTRIES_D_FILE,
-                path,
-                file,
-            },
-            Step::Restore { path } => Target::Restore { path },
-        };
+fn sets(steps: Vec<Step>) -> Vec<Set> {
+    let mut sets: Vec<Vec<Target>> = vec![Vec::new()];
+    for target in steps.into_iter().map(target) {
         let Some(last) = sets.last_mut() else {
             continue;
         };
@@ -260,5 +384,37 @@ fn sets(steps: Vec<Step>) -> Vec<Targets> {
             }
         }
     }
-    sets
+    sets.into_iter().map(Set::whole).collect()
+}
+
+fn target(step: Step) -> Target {
+    match step {
+        Step::Write { path, file } => Target::Write {
+            own: path == REGISTRIES_D_FILE,
+            path,
+            file,
+        },
+        Step::Restore { path } => Target::Restore { path },
+    }
+}
+
+/// What makes CRI-O trust the registry of the proof.
+fn authority(node: Node<'_>) -> Option<Target> {
+    let (identity, _) = node.probe?;
+    Some(Target::Write {
+        path: format!("{CERTS_D}/{}/ca.crt", identity.host()),
+        file: File {
+            bytes: identity.ca().as_bytes().to_vec(),
+            mode: 0o644,
+        },
+        own: true,
+    })
+}
+
+/// The drop-in that names the policy file.
+fn drop_in(path: &str) -> String {
+    format!(
+        "# Written by nodeseal. Pulls are held to this file.\n[crio.image]\nsignature_policy = \
+         \"/{path}\"\n"
+    )
 }

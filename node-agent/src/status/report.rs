@@ -1,7 +1,9 @@
 //! What one look found out, before it becomes a status.
 
+use node_runtime::probe::Proof;
 use policy::digest::Digest;
 use policy::files::Diagnostic;
+use policy::flatten::Flat;
 
 use super::{FileStatus, Kept, Problem, Runtime};
 
@@ -14,8 +16,10 @@ pub enum Failure {
     RenderFailed,
     /// A file could not be written; nothing was changed.
     WriteFailed,
-    /// A file could not be written; the files before it were put back.
+    /// A file could not be written, or what was written failed; what was there before is back.
     RolledBack,
+    /// Covered images have to be pulled again before the policies may hold them to signatures.
+    StaleImages,
     /// Something that is not nodeseal's stands in the way.
     ForeignOwner,
     /// The last good policies were written by a newer agent.
@@ -33,6 +37,7 @@ impl Failure {
             Self::RenderFailed => "RenderFailed",
             Self::WriteFailed => "WriteFailed",
             Self::RolledBack => "RolledBack",
+            Self::StaleImages => "StaleImages",
             Self::ForeignOwner => "ForeignOwner",
             Self::BundleTooNew => "BundleTooNew",
             Self::TooLarge => "TooLarge",
@@ -55,6 +60,20 @@ pub struct Report {
     pub failure: Option<(Failure, String)>,
     /// What is known to keep the runtime from enforcing anything.
     pub not_enforcing: Option<String>,
+    /// What has to happen to the runtime, and may not be done by the agent.
+    pub pending: Option<String>,
+    /// Everything was taken off the node, because that was asked for or nothing ever worked.
+    pub left: bool,
+    /// The runtime does not answer, and why.
+    pub silent: Option<String>,
+    /// What is in force can be proven.
+    pub prove: bool,
+    /// How the last proof went.
+    pub proven: Option<Proven>,
+    /// The table that decides, where there is one file of it.
+    pub table: Option<Flat>,
+    /// How often a file was put back since the agent started.
+    pub drift: u64,
     /// Files were changed, and this is what was met.
     pub applied: Option<Vec<String>>,
     /// What this runtime cannot enforce.
@@ -67,6 +86,15 @@ pub struct Report {
     pub warnings: Vec<String>,
     /// The managed files.
     pub files: Vec<FileStatus>,
+}
+
+/// How a proof went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proven {
+    /// The bundle that was in force.
+    pub bundle: Digest,
+    /// What it came to.
+    pub proof: Proof,
 }
 
 /// What is known of the runtime's configuration.

@@ -47,7 +47,7 @@ fn part(fulcio: bool, rekor: bool) -> Arc<TrustRoot> {
 #[test]
 fn an_authority_of_every_kind_survives_its_own_json() {
     let (reference, roots) = named(&public_good());
-    let mut logged = certified("pki", "a@example.com");
+    let mut logged = certified("pki", "b@example.com");
     if let SignerDraft::Certificate {
         transparency_log,
         subject,
@@ -211,10 +211,71 @@ fn with_a_threshold_above_one_authorities_must_not_share_an_identity() {
     for (issuer, subject) in [
         (ISSUER, exact("y@example.com")),
         (ISSUER, reg_exp(".*@corp\\.example")),
-        ("https://other.example", exact("x@example.com")),
+        ("https://other.example", exact("y@example.com")),
     ] {
         assert!(requirement(2, pair(issuer, subject), &roots).is_ok());
     }
+}
+
+#[test]
+fn the_same_address_at_two_providers_is_one_signer() {
+    let (root, roots) = named(&public_good());
+    let pair = |subject: &str, other: &str| {
+        vec![
+            keyless("a", &root, ISSUER, subject),
+            keyless("b", &root, "https://other.example", other),
+        ]
+    };
+    let same = pair("alice@corp.example", "Alice@corp.example");
+    assert!(requirement(1, same.clone(), &roots).is_ok());
+    let problems = requirement(2, same, &roots).unwrap_err();
+    let [problem] = problems.as_slice() else {
+        panic!("{problems:?}")
+    };
+    let said = "`Alice@corp.example` is one signer, whichever identity provider vouches for it, and may also be in authority `a`";
+    assert!(problem.message.starts_with(said), "{}", problem.message);
+    assert_eq!(problem.field, "authorities[1].keyless.identities[0]");
+    assert!(requirement(2, pair("alice@corp.example", "bob@corp.example"), &roots).is_ok());
+    // A path means something at its provider alone.
+    let path = "https://git.example/app/.github/workflows/a.yml@refs/heads/main";
+    assert!(requirement(2, pair(path, path), &roots).is_ok());
+}
+
+#[test]
+fn one_person_with_a_company_certificate_and_a_keyless_one_is_one_signer() {
+    let (root, roots) = named(&public_good());
+    let person = |subject: &str| keyless("person", &root, ISSUER, subject);
+    let company = || certified("company", "alice@corp.example");
+    let alice = "ALICE@corp.example";
+    for (authorities, field) in [
+        (
+            vec![person(alice), company()],
+            "authorities[1].certificate.subject",
+        ),
+        (
+            vec![company(), person(alice)],
+            "authorities[1].keyless.identities[0]",
+        ),
+    ] {
+        assert!(requirement(1, authorities.clone(), &roots).is_ok());
+        let problems = requirement(2, authorities, &roots).unwrap_err();
+        let [problem] = problems.as_slice() else {
+            panic!("{problems:?}")
+        };
+        assert_eq!(problem.field, field);
+        let said = "`alice@corp.example` is one signer, by a keyless certificate and by a company's own, and may also be in authority `";
+        assert!(problem.message.starts_with(said), "{}", problem.message);
+    }
+    let mut expression = person(alice);
+    if let SignerDraft::Keyless { identities, .. } = &mut expression.signer {
+        identities[0].subject = PatternDraft::RegExp(".*@corp\\.example".to_owned());
+    }
+    assert!(requirement(2, vec![expression, company()], &roots).is_err());
+    for subject in ["bob@corp.example", "https://git.example/alice@corp.example"] {
+        assert!(requirement(2, vec![person(subject), company()], &roots).is_ok());
+    }
+    let key = authority("key", KEYS[0]);
+    assert!(requirement(2, vec![key, company()], &roots).is_ok());
 }
 
 #[test]

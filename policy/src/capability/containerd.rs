@@ -1,7 +1,7 @@
 //! containerd: its verifier is ours, so what counts is whether containerd calls it.
 
 use super::{Capability, Limitation};
-use crate::authority::Signer;
+use crate::authority::{CertificateSigner, Signer};
 use crate::identity::SignedIdentity;
 use crate::key::KeyKind;
 use crate::model::Policy;
@@ -34,8 +34,14 @@ fn warnings(policy: &Policy) -> Vec<Limitation> {
     let requirement = policy.requirement();
     let mut warnings = Vec::new();
     for authority in requirement.authorities() {
-        let Signer::Key(signer) = authority.signer() else {
-            continue;
+        let signer = match authority.signer() {
+            Signer::Key(signer) => signer,
+            Signer::Certificate(signer) => {
+                let warning = emails(signer).map(|warning| warning.by(authority.name()));
+                warnings.extend(warning);
+                continue;
+            }
+            Signer::Keyless(_) => continue,
         };
         if signer
             .keys()
@@ -58,6 +64,21 @@ fn warnings(policy: &Policy) -> Vec<Limitation> {
         }
     }
     warnings
+}
+
+/// Where an e-mail address is wanted that the verifier's library lets no certificate have.
+fn emails(signer: &CertificateSigner) -> Option<Limitation> {
+    signer.subject().email.as_ref()?;
+    let roots = signer.roots().iter().map(|root| ("roots", root));
+    let intermediates = signer.intermediates().iter();
+    let mut all = roots.chain(intermediates.map(|one| ("intermediates", one)));
+    let (field, found) = all.find(|(_, one)| one.constrains_emails())?;
+    let message = format!(
+        "the certificate `{}` has name constraints for e-mail addresses. containerd nodes refuse every signer below it who has an address, a permitted one too: use a certificate authority without them, or name a dnsName instead",
+        found.subject()
+    );
+    let field = format!("certificate.{field}");
+    Some(Limitation::of(&field, Reason::SignatureFormat, message))
 }
 
 pub(super) const IDENTITY: &str = "signedIdentity.type";

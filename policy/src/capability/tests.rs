@@ -403,3 +403,59 @@ const P384: &str = "-----BEGIN PUBLIC KEY-----\n\
 const ED25519: &str = "-----BEGIN PUBLIC KEY-----\n\
     MCowBQYDK2VwAyEAsWNMaUEJbR9jZXxCrP4RCzO6lBpqLEgc4YLPfZX4lbE=\n\
     -----END PUBLIC KEY-----\n";
+
+#[test]
+fn a_root_with_an_email_constraint_is_reported_when_it_is_read() {
+    const CONSTRAINED: &str = include_str!("../../testdata/certificates/email-constraint-ca.pem");
+    const OTHER: &str = include_str!("../../testdata/certificates/dns-constraint-ca.pem");
+    const PLAIN: &str = include_str!("../../testdata/certificates/root-a.pem");
+    let containerd = Runtime::Containerd(None);
+    let warned = |roots: &str, intermediates: &str, email: Option<&str>, runtime| {
+        let policy = policy(|draft, _| {
+            let mut company = certified("company", "a@corp.example");
+            let SignerDraft::Certificate {
+                roots: anchors,
+                intermediates: between,
+                subject,
+                ..
+            } = &mut company.signer
+            else {
+                panic!("{company:?}")
+            };
+            roots.clone_into(anchors);
+            intermediates.clone_into(between);
+            subject.email = email.map(str::to_owned);
+            subject.dns_name = Some("build.corp.example".to_owned());
+            draft.requirement.authorities = vec![company];
+        });
+        let warnings = of(&policy, runtime).warnings.into_iter();
+        let of_roots = warnings.filter(|warning| warning.message.contains("name constraints"));
+        of_roots.collect::<Vec<_>>()
+    };
+    let email = Some("a@corp.example");
+    let both = format!("{PLAIN}{CONSTRAINED}");
+    for (roots, intermediates, field) in [
+        (CONSTRAINED, "", "certificate.roots"),
+        (&both, "", "certificate.roots"),
+        (PLAIN, CONSTRAINED, "certificate.intermediates"),
+    ] {
+        let found = warned(roots, intermediates, email, containerd);
+        let [warning] = found.as_slice() else {
+            panic!("{found:?}")
+        };
+        assert_eq!(warning.reason, Reason::SignatureFormat);
+        assert_eq!(warning.field, field);
+        assert_eq!(warning.authority.as_deref(), Some("company"));
+        let named = "`CN=email constraint,O=example`";
+        assert!(warning.message.contains(named), "{}", warning.message);
+    }
+    for (roots, email, runtime) in [
+        (OTHER, email, containerd),
+        (PLAIN, email, containerd),
+        (CONSTRAINED, None, containerd),
+        // Its library knows the rule.
+        (CONSTRAINED, email, NEW),
+    ] {
+        assert_eq!(warned(roots, "", email, runtime), []);
+    }
+}

@@ -12,6 +12,7 @@ pub mod registries_d;
 pub mod render;
 pub mod rules;
 pub mod sigstore;
+pub mod stale;
 mod table;
 pub(crate) mod texts;
 pub mod transition;

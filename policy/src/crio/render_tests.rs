@@ -125,6 +125,31 @@ fn exempt_images_pass_under_a_rejecting_default() {
 }
 
 #[test]
+fn what_a_node_accepts_passes_though_its_own_file_refuses() {
+    let base = on(r#"{"default":[{"type":"reject"}]}"#);
+    let hex = "1".repeat(64);
+    let name = format!("127.0.0.1:5000/probe/allow@sha256:{hex}");
+    let node = NodeFacts {
+        exempt: [Scope::parse("registry.k8s.io/pause").unwrap()].into(),
+        accepted: [Scope::parse_compiled(&name).unwrap()].into(),
+        ..NodeFacts::default()
+    };
+    let own = namespaced("team", "own", &["127.0.0.1:5000/probe"]);
+    let bundle = Bundle::new(Settings::default(), [policy("p", &["a.example"], &[]), own]);
+    let rendered = render(&bundle, &node, &base);
+    for file in [
+        rendered.policy.as_ref().unwrap(),
+        &rendered.namespaces["team"],
+    ] {
+        let document = document(file);
+        let docker = &document["transports"]["docker"];
+        assert_eq!(docker[&name], json!([{"type": ACCEPT}]));
+        let pause = json!([{"type": "reject"}]);
+        assert_eq!(docker["registry.k8s.io/pause"], pause);
+    }
+}
+
+#[test]
 fn what_a_node_refuses_is_refused_in_every_file() {
     let probe = Scope::parse("127.0.0.1:5000/probe/x").unwrap();
     let node = NodeFacts {

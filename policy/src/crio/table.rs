@@ -30,6 +30,14 @@ impl Ground<'_> {
             DefaultAction::Reject => &[REJECT],
         }
     }
+
+    /// What the node itself demands of a scope.
+    fn own<'b>(&self, name: &str, base: &'b [Id]) -> &'b [Id] {
+        if self.node.accepted.contains(name) {
+            return &[];
+        }
+        base
+    }
 }
 
 /// A scope with its rules.
@@ -142,7 +150,7 @@ impl<'a> Table<'a> {
                 .ids(base.docker_rules(&lookup.written), texts);
             let parts = Parts {
                 default: ground.default(),
-                base: &base,
+                base: ground.own(&name, &base),
                 covering: match &covering {
                     Covering::Exempt => None,
                     Covering::Refused => Some(refused()),
@@ -216,7 +224,7 @@ impl<'a> Table<'a> {
             };
             let parts = Parts {
                 default: ground.default(),
-                base: &base,
+                base: ground.own(&name, &base),
                 covering,
                 cluster: clusters,
                 namer: namer.filter(|_| known.is_none()),
@@ -265,8 +273,13 @@ fn names(
     base: &PolicyJson,
 ) -> BTreeMap<String, Option<usize>> {
     let settings = ground.bundle.settings();
-    let NodeFacts { exempt, refused } = ground.node;
-    let nodes = settings.exempt_images.iter().chain(exempt).chain(refused);
+    let NodeFacts {
+        exempt,
+        accepted,
+        refused,
+    } = ground.node;
+    let exempt = settings.exempt_images.iter().chain(exempt);
+    let nodes = exempt.chain(accepted).chain(refused);
     let nodes = nodes.flat_map(|scope: &Scope| [Some(scope.clone()), scope.twin()]);
     let mut names: BTreeMap<String, Option<usize>> = nodes
         .flatten()

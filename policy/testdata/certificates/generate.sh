@@ -20,7 +20,7 @@ root() { # name, subject, extensions of req
 }
 CA='basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n'
 
-for name in root-a root-b intermediate-a leaf tsa no-sign-ca no-usage-ca lost; do key $name P-256; done
+for name in root-a root-b intermediate-a leaf tsa no-sign-ca no-usage-ca lost email-constraint-ca dns-constraint-ca; do key $name P-256; done
 key issuing-a P-384
 key unknown-curve secp256k1
 openssl genpkey -quiet -algorithm RSA -pkeyopt rsa_keygen_bits:1024 -out "$keys/rsa-1024.key"
@@ -32,6 +32,8 @@ root root-b '/O=example/CN=root' "$usage"
 root rsa-1024 '/O=example/CN=rsa 1024' "$usage"
 root rsa-2048 '/O=example/CN=rsa 2048' "$usage"
 root unknown-curve '/O=example/CN=unknown curve' "$usage"
+root email-constraint-ca '/O=example/CN=email constraint' "$usage -addext nameConstraints=critical,permitted;email:corp.example"
+root dns-constraint-ca '/O=example/CN=dns constraint' "$usage -addext nameConstraints=critical,permitted;DNS:corp.example"
 root no-usage-ca '/O=example/CN=no usage' ''
 root no-sign-ca '/O=example/CN=no sign' '-addext keyUsage=critical,digitalSignature'
 sign intermediate-a '/O=example/CN=intermediate' root-a "${CA}"

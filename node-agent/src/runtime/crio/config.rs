@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use node_runtime::crio;
 use policy::scope::Scope;
 use toml_edit::{DocumentMut, Item, TableLike};
 
 use super::Crio;
-use crate::containerd_config::ConfigError;
-use crate::error::CycleError;
-use crate::facts::{DEFAULT_SANDBOX, sandbox_scope};
+use crate::error::{ConfigError, CycleError};
 use crate::layout::relative;
 use crate::root::{FileError, Root};
+use crate::sandbox::{self, Named};
 
 /// The file that CRI-O's packages name in its configuration.
 pub(super) const DEFAULT_POLICY: &str = "etc/crio/policy.json";
@@ -153,29 +153,29 @@ impl Config {
         warnings
     }
 
+    /// The policy file that CRI-O does not read because it names none, relative to the root.
+    pub(super) fn lacks(&self, crio: &Crio, paths: &Paths) -> Option<String> {
+        (self.policy.is_none() && crio.policy.is_none()).then(|| paths.policy.clone())
+    }
+
     /// The sandbox images, which are always accepted.
-    pub(super) fn exempt(&self, more: &[String], warnings: &mut Vec<String>) -> BTreeSet<Scope> {
-        let mut exempt = BTreeSet::new();
-        if self.pause_image.is_none() {
-            // A literal of this product, so it parses.
-            exempt.extend(Scope::parse(DEFAULT_SANDBOX).ok());
+    pub(super) fn exempt(&self, told: &[String], warnings: &mut Vec<String>) -> BTreeSet<Scope> {
+        let named = self.pause_image.as_deref().map(|image| Named {
+            image,
+            by: "CRI-O's configuration",
+        });
+        sandbox::exempt(named, told, warnings)
+    }
+}
+
+/// What a CRI-O has in force.
+impl From<&crio::Config> for Config {
+    fn from(config: &crio::Config) -> Self {
+        Self {
+            policy: config.signature_policy.clone(),
+            namespace_dir: config.signature_policy_dir.clone(),
+            pause_image: config.pause_image.clone(),
         }
-        let own = self
-            .pause_image
-            .iter()
-            .map(|image| (image, "CRI-O's configuration"));
-        for (image, source) in own.chain(more.iter().map(|image| (image, "--sandbox-image"))) {
-            match sandbox_scope(image) {
-                Ok(scope) => {
-                    exempt.insert(scope);
-                }
-                Err(why) => warnings.push(format!(
-                    "the sandbox image `{image}` in {source} cannot be exempted, so pods may not \
-                     start where a policy covers it: {why}"
-                )),
-            }
-        }
-        exempt
     }
 }
 
@@ -198,6 +198,7 @@ mod tests {
             version: Version::new(1, 34, 0),
             policy: policy.map(str::to_owned),
             namespace_dir: None,
+            running: None,
         }
     }
 

@@ -128,8 +128,9 @@ async fn odd_payloads(world: &World, wants: &policy::model::PolicyDraft) -> Resu
             .await
             .with_context(|| format!("{what}: cosign refuses it"))?;
         cases.push(match refusal {
+            // Both engines want a type and a name.
+            Some(words) if [TYPE, NAME].contains(&words) => case.refused(words),
             // Signed by the right key, so what the verifier passes is what that key vouches for.
-            Some(words) if words == TYPE => case.refused(words),
             Some(words) => case
                 .refused(words)
                 .differs("the verifier reads what it needs of a payload, as cosign does"),

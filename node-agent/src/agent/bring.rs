@@ -1,0 +1,364 @@
+//! One look at the node's files: read, decide, bring them there.
+//!
+//! 1. Finish or undo an interrupted apply.
+//! 2. Read the last good policies, the record of written files, and what is asked for.
+//! 3. Gather the node's facts, flatten, render **all** files, check **all** of them; once more for
+//!    what is known to work, if what is asked for has failed here.
+//! 4. Compare with what is on disk; carry out the plan.
+
+use std::collections::BTreeSet;
+
+use node_runtime::probe::{Identity, Scopes};
+use policy::bundle::Bundle;
+use policy::paths::VERIFIER_NAME;
+use policy::settings::{Enforcement, Restart};
+
+use super::{Agent, Prove, Seen, Wants};
+use crate::error::CycleError;
+use crate::journal::Step;
+use crate::layout::{self, VerifierPlace};
+use crate::ledger::Ledger;
+use crate::plan::{self, Desired, Plan, Target};
+use crate::recover::{self, Recovery};
+use crate::runtime::{Node, Rendered, Restarts, Runtime, Set, containerd};
+use crate::started::{Reads, Started};
+use crate::state::{Role, State};
+use crate::status::{Failure, Report};
+use crate::transaction::READ_LIMIT;
+use crate::trial::{Choice, Subject};
+use crate::{apply, backup, observe};
+
+/// What stands on the node after all sets were brought there.
+struct Brought {
+    ledger: Ledger,
+    rendered: Rendered,
+    /// Everything was taken off.
+    left: bool,
+    /// All of it is in force, not only what prepares for it.
+    in_force: bool,
+    changed: bool,
+}
+
+impl Agent {
+    /// One look at the files. What is left to do besides is returned.
+    pub fn bring(&mut self) -> Wants {
+        let mut report = Report::default();
+        let mut trouble = self.order.trouble.clone();
+        let mut wants = Wants::default();
+        if let Err(error) = self.bring_there(&mut report, &mut wants) {
+            self.untidy = true;
+            report.failure = Some((error.failure(), error.to_string()));
+            if !matches!(error, CycleError::NothingYet { .. }) {
+                trouble = None;
+            }
+        }
+        // The node is as what is in force asks, and that is not what the cluster asks for.
+        report.failure = trouble.or(report.failure);
+        report.warnings.extend(self.order.warning.clone());
+        self.report = report;
+        wants
+    }
+
+    fn bring_there(&mut self, report: &mut Report, wants: &mut Wants) -> Result<(), CycleError> {
+        let recovery = recover::recover(&self.root)?;
+        let (mut state, damaged) = self.state()?;
+        let mut notes: Vec<String> = recovery.message().into_iter().chain(damaged).collect();
+        super::notes::files(&state, report);
+        let (merged, problems) = self.merged(report)?;
+        report.problems = problems;
+        report.kept = merged.kept.iter().map(super::notes::kept).collect();
+        for id in &merged.never_valid {
+            report
+                .warnings
+                .push(format!("{id} was never valid: it enforces nothing"));
+        }
+        let runtime = self.runtime()?;
+        report.runtime = runtime.about();
+        self.tidy(&runtime, &state)?;
+
+        let (mut brought, probe) = self.chosen(&runtime, &state, merged.ledger, report)?;
+        brought.changed = !matches!(recovery, Recovery::Nothing);
+        let bundle = brought.ledger.bundle.digest();
+        let ledger = brought.ledger.to_json()?;
+        for set in std::mem::take(&mut brought.rendered.sets) {
+            let in_force = set.in_force;
+            let place = brought.rendered.place.as_ref().filter(|_| !brought.left);
+            let plan = self.bring_set(&state, place, set, &ledger)?;
+            brought.changed |= !plan.steps.is_empty();
+            brought.in_force |= in_force;
+            self.drift += super::notes::drift(&plan.notes);
+            notes.extend(plan.notes.iter().map(|note| self.describe(note)));
+            state = State::from_json(&plan.state)?;
+            report.applied = brought.changed.then(|| notes.clone());
+            if in_force {
+                // With it the bundle is in force, whatever becomes of the next.
+                report.bundle = Some(bundle.clone());
+                report.policies = brought.ledger.bundle.policies().count();
+            }
+            super::notes::files(&state, report);
+        }
+        self.follow_up(brought, probe.as_ref(), &runtime, report, wants);
+        Ok(())
+    }
+
+    /// Renders what is asked for, or what is known to work where that has failed on this node.
+    fn chosen(
+        &mut self,
+        runtime: &Runtime,
+        state: &State,
+        wanted: Ledger,
+        report: &mut Report,
+    ) -> Result<(Brought, Option<(Identity, Scopes)>), CycleError> {
+        let before = report.clone();
+        let probe = self.probe_for(&wanted.bundle);
+        let rendered = self.render(runtime, state, &wanted.bundle, probe.as_ref(), report)?;
+        let subject = Subject {
+            bundle: wanted.bundle.digest(),
+            node: rendered.print.clone(),
+        };
+        let brought = |ledger, rendered, left| Brought {
+            ledger,
+            rendered,
+            left,
+            in_force: false,
+            changed: false,
+        };
+        let (failed, good) = match self.trials.choose(&subject) {
+            Choice::Wanted if wanted.bundle.settings().enforcement == Enforcement::Disabled => {
+                let rendered = self.leaving(runtime, state, rendered, report)?;
+                return Ok((brought(wanted, rendered, true), None));
+            }
+            Choice::Wanted => return Ok((brought(wanted, rendered, false), probe)),
+            Choice::Good(failed) => (failed.clone(), self.good()?),
+            Choice::Nothing(failed) => (failed.clone(), None),
+        };
+        *report = before;
+        report.failure = Some((
+            Failure::RolledBack,
+            super::notes::failed(&failed, good.is_some()),
+        ));
+        if let Some(good) = good {
+            let probe = self.probe_for(&good.bundle);
+            let rendered = self.render(runtime, state, &good.bundle, probe.as_ref(), report)?;
+            return Ok((brought(good, rendered, false), probe));
+        }
+        let rendered = self.leaving(runtime, state, rendered, report)?;
+        Ok((brought(wanted, rendered, true), None))
+    }
+
+    fn probe_for(&mut self, bundle: &Bundle) -> Option<(Identity, Scopes)> {
+        bundle.settings().probe_interval.seconds()?;
+        self.probe(&bundle.digest())
+    }
+
+    fn node<'a>(&'a self, state: &'a State, probe: Option<&'a (Identity, Scopes)>) -> Node<'a> {
+        Node {
+            root: &self.root,
+            state,
+            sandbox_images: &self.options.sandbox_images,
+            probe: probe.map(|(identity, scopes)| (identity, scopes)),
+            refreshed: &self.refreshed,
+            tried: self.tried,
+        }
+    }
+
+    fn render(
+        &self,
+        runtime: &Runtime,
+        state: &State,
+        bundle: &Bundle,
+        probe: Option<&(Identity, Scopes)>,
+        report: &mut Report,
+    ) -> Result<Rendered, CycleError> {
+        runtime.render(self.node(state, probe), bundle, report)
+    }
+
+    /// Everything off the node.
+    fn leaving(
+        &self,
+        runtime: &Runtime,
+        state: &State,
+        rendered: Rendered,
+        report: &mut Report,
+    ) -> Result<Rendered, CycleError> {
+        let mut aside = Report::default();
+        let sets = runtime.leave(self.node(state, None), &mut aside)?;
+        report.left = true;
+        report.prove = false;
+        report.pending = None;
+        report.not_enforcing = None;
+        Ok(Rendered {
+            sets,
+            stale: Vec::new(),
+            restarts: Restarts::Unknown,
+            ..rendered
+        })
+    }
+
+    /// The policies that were last seen to work.
+    fn good(&self) -> Result<Option<Ledger>, CycleError> {
+        let content = self.root.read(layout::GOOD, READ_LIMIT)?;
+        let ledger = content.map(|content| Ledger::from_json(&content.bytes));
+        ledger.transpose().map_err(|source| CycleError::Ledger {
+            path: self.root.show(layout::GOOD),
+            source,
+        })
+    }
+
+    /// What is left to do besides files, and what the record of trials says now.
+    fn follow_up(
+        &mut self,
+        brought: Brought,
+        probe: Option<&(Identity, Scopes)>,
+        runtime: &Runtime,
+        report: &mut Report,
+        wants: &mut Wants,
+    ) {
+        let Brought {
+            ledger,
+            rendered,
+            left,
+            in_force,
+            changed,
+        } = brought;
+        let settings = ledger.bundle.settings();
+        let may = match runtime {
+            Runtime::Containerd(_) => settings.containerd.restart,
+            Runtime::Crio(_) => settings.crio.restart,
+        };
+        wants.stale = rendered.stale;
+        if !in_force && report.failure.is_none() {
+            report.failure = Some((Failure::StaleImages, super::notes::stale(&wants.stale)));
+        }
+        wants.restart = self.behind(&rendered.restarts).filter(|_| !left);
+        if self.down {
+            let why = "it did not come back from its last restart";
+            wants.restart = Some(why.to_owned());
+        } else if may == Restart::Never
+            && let Some(why) = wants.restart.take()
+        {
+            report.pending = Some(format!("{why}: restart it"));
+        }
+        let subject = Subject {
+            bundle: ledger.bundle.digest(),
+            node: rendered.print,
+        };
+        if in_force && !left {
+            let before = self.trials.clone();
+            self.trials.applied(&subject, changed);
+            if self.trials != before {
+                self.keep(layout::TRIALS, self.trials.to_json());
+            }
+        }
+        wants.proof = probe
+            .filter(|_| report.prove && in_force && wants.restart.is_none())
+            .and_then(|(identity, _)| self.to_prove(subject.bundle.clone(), identity, &ledger));
+        report.table = rendered.table;
+        // Where nothing can be proven, what was brought there without a failure has to do.
+        let is_unproven = wants.proof.is_none() && wants.restart.is_none();
+        if is_unproven && in_force && !left && !matches!(self.seen, Seen::Silent(..)) {
+            self.worked(&subject.bundle);
+        }
+    }
+
+    fn to_prove(
+        &self,
+        bundle: policy::digest::Digest,
+        identity: &Identity,
+        ledger: &Ledger,
+    ) -> Option<Prove> {
+        let Seen::Answers(live) = &self.seen else {
+            return None;
+        };
+        Some(Prove {
+            kind: live.kind,
+            bundle,
+            identity: identity.clone(),
+            interval: ledger.bundle.settings().probe_interval.seconds()?,
+            process: live
+                .process
+                .as_ref()
+                .ok()
+                .map(|process| process.start.clone()),
+        })
+    }
+
+    /// Why the runtime has to be restarted, now that the files are there.
+    fn behind(&self, restarts: &Restarts) -> Option<String> {
+        match restarts {
+            Restarts::Unknown => None,
+            Restarts::Crio(lacks) => lacks.clone(),
+            Restarts::Containerd(reads) => self.is_behind(reads).then(|| {
+                format!(
+                    "containerd (process {}) has not read {} as it is now",
+                    reads.process.start.pid, reads.root_config
+                )
+            }),
+        }
+    }
+
+    fn is_behind(&self, reads: &Reads) -> bool {
+        let Some(running) = containerd::running(&self.root, reads) else {
+            return false;
+        };
+        let kept = self.root.read(layout::STARTED, READ_LIMIT).ok().flatten();
+        let kept = kept.and_then(|content| Started::from_json(&content.bytes));
+        let record = Started::of(kept.clone(), &running);
+        if kept.as_ref() != Some(&record) {
+            self.keep(layout::STARTED, record.to_json());
+        }
+        record.is_behind(&running)
+    }
+
+    /// Leftovers of an agent that was cut off, or that failed.
+    fn tidy(&mut self, runtime: &Runtime, state: &State) -> Result<(), CycleError> {
+        if !std::mem::take(&mut self.untidy) {
+            return Ok(());
+        }
+        let mut paths: BTreeSet<String> = state.files.keys().cloned().collect();
+        paths.extend(runtime.unrecorded(&self.root)?);
+        let recorded = state.files.iter();
+        let verifiers = recorded.filter(|(_, record)| record.role == Role::Verifier);
+        let places = verifiers.filter_map(|(path, _)| {
+            let folder = path.strip_suffix(VERIFIER_NAME)?;
+            VerifierPlace::in_folder(&format!("/{folder}")).ok()
+        });
+        for place in places.chain([VerifierPlace::default()]) {
+            recover::tidy(&self.root, Some(&place), &paths)?;
+        }
+        Ok(())
+    }
+
+    /// Brings one set of files to disk.
+    fn bring_set(
+        &self,
+        state: &State,
+        place: Option<&VerifierPlace>,
+        set: Set,
+        ledger: &[u8],
+    ) -> Result<Plan, CycleError> {
+        let mut paths: BTreeSet<String> = state.files.keys().cloned().collect();
+        paths.extend([layout::BUNDLE.to_owned(), layout::STATE.to_owned()]);
+        paths.extend(
+            set.targets
+                .iter()
+                .filter_map(Target::path)
+                .map(str::to_owned),
+        );
+        let current = observe::observe(&self.root, place, &paths, state)?;
+        let desired = Desired {
+            place: place.cloned(),
+            targets: set.targets,
+            others: set.others,
+            bundle: set.in_force.then(|| ledger.to_vec()),
+            uid: self.root.uid(),
+        };
+        let plan = plan::plan(&current, state, &desired)?;
+        apply::apply(&self.root, place, &plan)?;
+        let keeps_a_copy = |step: &Step| step.before.as_ref().is_some_and(|before| before.lasting);
+        if plan.steps.iter().any(keeps_a_copy) {
+            backup::prune(&self.root, &State::from_json(&plan.state)?)?;
+        }
+        Ok(plan)
+    }
+}

@@ -1,0 +1,186 @@
+//! The agent's edges to the runtime: asks it, lets it pull, restarts it, puts it to the proof.
+//!
+//! Everything here has a deadline, and nothing decides: what came of it goes back to the agent.
+
+mod pace;
+mod prove;
+mod restart;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::stream;
+use node_runtime::probe::Proof;
+use tokio::time::{Instant, timeout_at};
+
+use self::pace::{Key, Proofs, Tries};
+pub use self::restart::By;
+use self::restart::Way;
+use crate::agent::{Prove, Pulled, Restarted, Wants};
+use crate::live::{self, Endpoint, EndpointError, Live};
+use crate::refresh::Stale;
+
+/// Where processes show, unless a test has them elsewhere.
+pub const PROC: &str = "/proc";
+/// How long one image may take that is pulled again: its layers are there.
+const PULL: Duration = Duration::from_secs(60);
+/// How long pulling again may take at a time; what is left follows after a status.
+const PULLS: Duration = Duration::from_secs(120);
+/// How many images are pulled again at once.
+const AT_ONCE: usize = 2;
+
+/// How the runtime is reached.
+#[derive(Debug, Clone)]
+pub struct Reach {
+    /// The socket; found where it is not given.
+    pub endpoint: Option<Endpoint>,
+    /// Where the node's files are.
+    pub root: PathBuf,
+    /// Where the node's processes show.
+    pub proc: PathBuf,
+    /// How the runtime is restarted, if it is.
+    pub restart_by: By,
+}
+
+/// The edges.
+#[derive(Debug)]
+pub struct Hands {
+    reach: Reach,
+    /// How the runtime was last seen to be run: not to be asked when it is down.
+    way: Option<Way>,
+    tries: Tries,
+    pulls: Tries,
+    proofs: Proofs,
+}
+
+/// What was done.
+#[derive(Debug)]
+pub enum Done {
+    /// Images were pulled again.
+    Pulled(Pulled),
+    /// The runtime was restarted, or not.
+    Restarted(Restarted),
+    /// A proof was made.
+    Proven(Prove, Proof),
+}
+
+impl Hands {
+    /// Nothing is touched yet.
+    #[must_use]
+    pub fn new(reach: Reach) -> Self {
+        Self {
+            reach,
+            way: None,
+            tries: Tries::default(),
+            pulls: Tries::default(),
+            proofs: Proofs::default(),
+        }
+    }
+
+    /// Asks the runtime what it is.
+    pub async fn look(&mut self) -> Result<Live, String> {
+        let endpoint = self.endpoint().map_err(|error| error.to_string())?;
+        let live = live::look(&endpoint, &self.reach.proc).await;
+        let live = live.map_err(|error| error.to_string())?;
+        if let Ok(process) = &live.process {
+            let pid = process.start.pid;
+            self.way = Some(self.reach.restart_by.way(&self.reach, &endpoint, pid).await);
+        }
+        Ok(live)
+    }
+
+    fn endpoint(&self) -> Result<Endpoint, EndpointError> {
+        match &self.reach.endpoint {
+            Some(endpoint) => Ok(endpoint.clone()),
+            None => Endpoint::find(&self.reach.root),
+        }
+    }
+
+    /// The socket, to be watched: another runtime may come to listen there.
+    #[must_use]
+    pub fn socket(&self) -> Option<PathBuf> {
+        self.endpoint().ok().map(|endpoint| endpoint.here)
+    }
+
+    /// Does one of the things that are wanted, if it is due.
+    pub async fn act(&mut self, wants: &Wants) -> Option<Done> {
+        let now = Instant::now();
+        let key = Key::of(&wants.stale);
+        if !wants.stale.is_empty() && self.pulls.is_due(&key, now) {
+            let endpoint = self.endpoint().ok()?;
+            let pulled = pull(&endpoint, &wants.stale).await;
+            let failed = pulled.done.len() < wants.stale.len();
+            // Another round of those that were not reached begins at once.
+            if pulled.all_tried {
+                self.pulls.tried(&key, failed, Instant::now());
+            }
+            return Some(Done::Pulled(pulled));
+        }
+        if let Some(why) = &wants.restart {
+            let key = Key::of(why);
+            if !self.tries.is_due(&key, now) {
+                return None;
+            }
+            tracing::info!("the container runtime is restarted: {why}");
+            let restarted = restart::restart(self.way.as_ref(), &self.reach, self.endpoint()).await;
+            let failed = !matches!(restarted, Restarted::Done(_));
+            self.tries.tried(&key, failed, Instant::now());
+            return Some(Done::Restarted(restarted));
+        }
+        let prove = wants.proof.as_ref()?;
+        if !self.proofs.is_due(prove, now) {
+            return None;
+        }
+        let endpoint = self.endpoint().ok()?;
+        let proof = prove::prove(&endpoint, prove).await;
+        self.proofs.made(prove, &proof, Instant::now());
+        Some(Done::Proven(prove.clone(), proof))
+    }
+
+    /// When something that was put off is due.
+    #[must_use]
+    pub fn due(&self, wants: &Wants) -> Option<Instant> {
+        let restart = wants
+            .restart
+            .as_ref()
+            .map(|why| self.tries.due(&Key::of(why)));
+        let pulls = (!wants.stale.is_empty()).then(|| self.pulls.due(&Key::of(&wants.stale)));
+        let proof = wants.proof.as_ref().map(|prove| self.proofs.due(prove));
+        let all = [restart, pulls, proof].into_iter().flatten().flatten();
+        all.min()
+    }
+}
+
+/// Pulls images again, some at once, until all were tried or the time is over.
+async fn pull(endpoint: &Endpoint, stale: &[Stale]) -> Pulled {
+    let client = live::client(endpoint);
+    let until = Instant::now() + PULLS;
+    let pulls = stream::iter(stale.iter().cloned()).map(|stale| {
+        let client = client.clone();
+        async move {
+            let pulled = client.pull(&stale.reference, PULL).await;
+            (stale, pulled)
+        }
+    });
+    let mut pulls = pulls.buffer_unordered(AT_ONCE);
+    let mut result = Pulled::default();
+    loop {
+        match timeout_at(until, pulls.next()).await {
+            Ok(Some((stale, Ok(_)))) => result.done.push(stale),
+            Ok(Some((stale, Err(error)))) => {
+                tracing::warn!("{} could not be pulled again: {error}", stale.reference);
+            }
+            Ok(None) => {
+                result.all_tried = true;
+                return result;
+            }
+            Err(_) => return result,
+        }
+    }
+}
+
+/// Where the host's system bus is.
+fn bus(root: &Path) -> PathBuf {
+    root.join(node_runtime::restart::SYSTEM_BUS)
+}
