@@ -11,7 +11,7 @@ use crds::Severity;
 use image_verifier::environment::Environment;
 use image_verifier::inspect::{Inspection, inspect, resolve};
 use image_verifier::registry::RegistryError;
-use image_verifier::run::Subject;
+use image_verifier::run::{self as engine, Options, Platform, Subject};
 use policy::bundle::Bundle;
 use policy::explain::{Coverage, Explanation, Outcome as Meant, explain};
 use policy::flatten::{Decision, NodeFacts, Outcome};
@@ -30,7 +30,7 @@ use report::{Report, Word};
 /// Looks for signatures in the registry and weighs them by the policies: the same code as on a
 /// node, with the proxies, registry hosts and credentials of this machine. A node may have others,
 /// and knows nothing of an imagePullSecret. A tag is looked up first; of a multi-arch image the index
-/// counts, which is what containerd asks about. A nodeSelector is not looked at: the node is taken to
+/// counts, which is what containerd asks about, unless `--index-signature` says otherwise. A nodeSelector is not looked at: the node is taken to
 /// be one that all policies select.
 #[derive(clap::Args)]
 #[command(
@@ -48,9 +48,38 @@ pub(crate) struct Args {
     /// more. This machine's /etc/containerd/certs.d and /etc/docker/certs.d where it is left out.
     #[arg(long, value_name = "DIR")]
     certs_dir: Vec<PathBuf>,
+    /// What of a multi-arch image has to be signed.
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = IndexSignature::Itself)]
+    index_signature: IndexSignature,
+    /// The platform of the nodes, such as linux/arm64: whose manifests of a multi-arch image are
+    /// looked at. Linux on this machine's architecture where it is left out.
+    #[arg(long, value_name = "OS/ARCH", default_value_t)]
+    platform: Platform,
     /// How many seconds the registry may take in all. A node has 8 unless configured otherwise.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
     timeout: u64,
+}
+
+/// As [`engine::IndexSignature`], in words of the command line.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum IndexSignature {
+    /// The index itself: what containerd's nodes demand.
+    Itself,
+    /// The index, or else every manifest in it that a node of the platform may choose.
+    Platforms,
+    /// The manifest of the platform, whatever the index: what CRI-O looks at. Which formats CRI-O
+    /// reads is another question: `nodeseal explain --runtime crio` answers it.
+    PlatformAlone,
+}
+
+impl From<IndexSignature> for engine::IndexSignature {
+    fn from(word: IndexSignature) -> Self {
+        match word {
+            IndexSignature::Itself => Self::Itself,
+            IndexSignature::Platforms => Self::Platforms,
+            IndexSignature::PlatformAlone => Self::PlatformAlone,
+        }
+    }
 }
 
 /// Runs the command.
@@ -82,7 +111,12 @@ pub(crate) fn run(args: &Args, format: Format) -> Answer {
         Report::of_policies(&explanation)
     } else {
         let time = Duration::from_secs(args.timeout);
-        match look(&args.asked.image, &decision, &access, time) {
+        let options = Options {
+            index_signature: args.index_signature.into(),
+            platform: args.platform.clone(),
+            explains: true,
+        };
+        match look(&args.asked.image, &decision, &access, time, options) {
             Ok((subject, inspection)) => Report::of_signatures(&explanation, &subject, &inspection),
             Err(message) => {
                 output::error_line(message);
@@ -144,8 +178,9 @@ fn look(
     decision: &Decision<'_>,
     access: &Access,
     time: Duration,
+    mut options: Options,
 ) -> Result<(Subject, Inspection), String> {
-    let environment = Environment::from_variables(std::env::vars_os());
+    let environment = Environment::of_desk(std::env::vars_os());
     let limits = Limits {
         // The library answers after 80 % of it.
         timeout_ms: u64::try_from(time.as_millis()).unwrap_or(u64::MAX) / 4 * 5,
@@ -160,7 +195,10 @@ fn look(
         let digest = match image.digest() {
             Some(digest) => digest.clone(),
             None => match resolve(image, access, &limits, &environment, deadline).await {
-                Ok(resolved) => resolved.digest,
+                Ok(resolved) => {
+                    options.explains = resolved.is_index;
+                    resolved.digest
+                }
                 Err(error) => return Err(unresolved(image, &error)),
             },
         };
@@ -168,7 +206,16 @@ fn look(
             image: image.clone(),
             digest,
         };
-        let found = inspect(&subject, decision, access, &limits, &environment, deadline).await;
+        let found = inspect(
+            &subject,
+            decision,
+            access,
+            &limits,
+            &environment,
+            deadline,
+            &options,
+        );
+        let found = found.await;
         Ok((subject, found))
     });
     // Lookups that are still under way have nothing to say any more.

@@ -104,6 +104,9 @@ fn an_image_that_is_none_and_a_time_that_is_none_are_wrong_usage() {
         ["https://registry.example.com/app", "--timeout", "5"],
         [OTHER, "--timeout", "0"],
         [OTHER, "--namespace", "NO"],
+        [OTHER, "--platform", "linux"],
+        [OTHER, "--platform", "linux/x86_64"],
+        [OTHER, "--index-signature", "none"],
     ] {
         let [image, flag, value] = arguments;
         let output = verify(image, &[flag, value], &policy(SCOPE));

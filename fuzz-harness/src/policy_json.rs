@@ -155,6 +155,7 @@ static TABLES: LazyLock<[Tables; 2]> = LazyLock::new(|| {
         let settings = Settings {
             default_action,
             exempt_images: [exempt].into(),
+            ..Settings::default()
         };
         let policies = [
             cluster("host", &["a.example", "docker.io"], &["a.example/x"], NAMED),
@@ -219,7 +220,7 @@ fn adds_and_never_loosens(base: &PolicyJson, Tables { bundle, flat }: &Tables) {
         let lookup = image.lookup();
         let ours: Vec<Rule> = match flat.decide(&image).outcome {
             Outcome::Exempt | Outcome::Default(DefaultAction::Allow) => Vec::new(),
-            Outcome::Default(DefaultAction::Reject) => vec![Rule::Reject {}],
+            Outcome::Refused | Outcome::Default(DefaultAction::Reject) => vec![Rule::Reject {}],
             Outcome::Verify(policies) => policies
                 .into_iter()
                 .flat_map(|(_, requirement)| rules(requirement, VERSION).expect("expressible"))

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::verifier::{bundle, kept};
+
 /// The inputs of a target, in the order of their paths.
 ///
 /// Those of `fuzz/corpus/<name>` are what only fuzzing needs: cases that were once wrong, and
@@ -21,7 +23,28 @@ pub fn seeds(name: &str) -> Vec<Vec<u8>> {
         ];
         seeds.extend(roots.map(|root| root.as_bytes().to_vec()));
     }
+    match name {
+        "signature_manifest" => seeds.extend(recorded().into_iter().map(|(_, data)| data)),
+        "sigstore_bundle" => seeds.extend(bundle::seed_inputs()),
+        "kept_verdict" => seeds.push(kept::seed()),
+        _ => {}
+    }
     seeds
+}
+
+/// The signatures that `examples/record.rs` made, by name.
+#[must_use]
+pub fn recorded() -> Vec<(String, Vec<u8>)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("recorded/signatures");
+    let name = |path: &Path| {
+        path.file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned()
+    };
+    let read = |path: &PathBuf| fs::read(path).unwrap_or_else(|error| unreadable(path, &error));
+    let paths = below(&folder);
+    paths.iter().map(|path| (name(path), read(path))).collect()
 }
 
 fn paths(name: &str) -> Vec<PathBuf> {

@@ -234,7 +234,7 @@ fn decided_as_written(bundle: &Bundle, flat: &Flat, image: &Reference) {
             assert_eq!(action, bundle.settings().default_action);
             Vec::new()
         }
-        Outcome::Exempt => unexpected(image),
+        Outcome::Exempt | Outcome::Refused => unexpected(image),
     };
     assert_eq!(enforced, covering(Mode::Enforce), "{image}");
     let audit: Vec<&PolicyId> = audit.into_iter().map(|(id, _)| id).collect();

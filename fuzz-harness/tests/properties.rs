@@ -68,3 +68,69 @@ fn trust_roots() {
 fn manifests() {
     holds("yaml_policy", 2_000, 2);
 }
+
+#[test]
+fn containerds_call() {
+    holds("verifier_call", 6_000, 1);
+}
+
+/// Else the properties would say nothing about what is accepted.
+#[test]
+fn what_was_recorded_is_accepted_and_its_forgeries_are_not() {
+    let recorded = fuzz_harness::recorded();
+    assert!(recorded.len() > 15);
+    for (name, data) in recorded {
+        let accepted = fuzz_harness::signature_manifest(&data);
+        assert_eq!(accepted, !name.starts_with("wrong-"), "{name}");
+    }
+}
+
+#[test]
+fn manifests_of_signatures() {
+    holds("signature_manifest", 1_000, 5);
+}
+
+#[test]
+fn sigstore_bundles() {
+    holds("sigstore_bundle", 500, 1);
+}
+
+#[test]
+fn lists_of_referrers() {
+    holds("referrers", 20_000, 10);
+}
+
+#[test]
+fn challenges_of_registries() {
+    holds("challenge", 20_000, 10);
+}
+
+#[test]
+fn the_hosts_toml_of_a_node() {
+    holds("hosts_toml", 4_000, 10);
+}
+
+#[test]
+fn dockers_config_json() {
+    holds("docker_config", 4_000, 5);
+}
+
+#[test]
+fn the_kubelets_credential_providers() {
+    holds("credential_provider", 1_500, 5);
+}
+
+#[test]
+fn what_credential_providers_answer() {
+    holds("provider_answer", 1_000, 3);
+}
+
+#[test]
+fn verdicts_that_are_kept() {
+    holds("kept_verdict", 2_000, 5);
+}
+
+#[test]
+fn the_log_of_verdicts() {
+    holds("verdict_log", 3_000, 10);
+}

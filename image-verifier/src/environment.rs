@@ -3,8 +3,37 @@
 //! A verifier inherits containerd's environment, and what other tools read from theirs would move
 //! the root of trust: `SSL_CERT_FILE`, `SIGSTORE_*`, `TUF_*`, `DOCKER_CONFIG`, `HOME`. None of them
 //! is ever read.
+//!
+//! On a desk the user's own programs hand out the user's own credentials ([`Environment::of_desk`]):
+//! they get the whole environment of the user, as docker gives it to them, and still nothing of it but
+//! proxies means anything to the verification itself.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+
+/// The environment of a user, for the programs of that user. Its values may be secrets.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Desk(Vec<(OsString, OsString)>);
+
+impl fmt::Debug for Desk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.0.len();
+        write!(f, "[{count} variables]")
+    }
+}
+
+impl Desk {
+    /// All variables.
+    pub(crate) fn variables(&self) -> &[(OsString, OsString)] {
+        &self.0
+    }
+
+    /// Where the user's programs are looked for.
+    pub(crate) fn path(&self) -> Option<&OsStr> {
+        let path = self.0.iter().find(|(name, _)| name == "PATH");
+        path.map(|(_, value)| value.as_os_str())
+    }
+}
 
 /// The honoured variables.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,6 +44,8 @@ pub struct Environment {
     pub https_proxy: Option<String>,
     /// `NO_PROXY`, else `no_proxy`.
     pub no_proxy: Option<String>,
+    /// What programs that hand out credentials are given on a desk; nothing on a node.
+    pub desk: Option<Desk>,
     /// Under which folder the node's files are looked for, in test builds only.
     #[cfg(feature = "test-root")]
     pub test_root: Option<std::path::PathBuf>,
@@ -49,8 +80,20 @@ impl Environment {
             http_proxy: upper.http_proxy.or(lower.http_proxy),
             https_proxy: upper.https_proxy.or(lower.https_proxy),
             no_proxy: upper.no_proxy.or(lower.no_proxy),
+            desk: None,
             #[cfg(feature = "test-root")]
             test_root: upper.test_root,
+        }
+    }
+
+    /// As [`Environment::from_variables`], for a user who verifies by hand: programs that hand out
+    /// credentials are looked for in the user's `PATH` and are given all of `variables`.
+    #[must_use]
+    pub fn of_desk(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+        let variables: Vec<_> = variables.into_iter().collect();
+        Self {
+            desk: Some(Desk(variables.clone())),
+            ..Self::from_variables(variables)
         }
     }
 
@@ -96,6 +139,23 @@ mod tests {
         assert_eq!(environment.https_proxy.as_deref(), Some("http://p:1"));
         assert_eq!(environment.http_proxy.as_deref(), Some("http://q"));
         assert_eq!(environment.no_proxy.as_deref(), Some("a,b"));
+    }
+
+    #[test]
+    fn a_desk_keeps_everything_for_programs_and_shows_nothing() {
+        let variables = [
+            ("PATH", "/home/u/bin"),
+            ("TOKEN", "hunter2"),
+            ("HTTPS_PROXY", "p"),
+        ];
+        let own = variables.map(|(name, value)| (name.into(), value.into()));
+        let environment = Environment::of_desk(own.clone());
+        assert_eq!(environment.https_proxy.as_deref(), Some("p"));
+        let desk = environment.desk.as_ref().unwrap();
+        assert_eq!(desk.variables(), own);
+        assert_eq!(desk.path(), Some(OsStr::new("/home/u/bin")));
+        let shown = format!("{environment:?}");
+        assert!(!shown.contains("hunter2"), "{shown}");
     }
 
     #[test]

@@ -17,10 +17,10 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::candidate::{Candidate, Finding, Found};
 use crate::environment::Environment;
-use crate::evaluate::{Judge, PolicyVerdict, Verdict, evaluate};
+use crate::evaluate::{Judge, ManifestVerdict, PolicyVerdict, Verdict, evaluate};
 use crate::reason::{Reason, Refusal};
 use crate::registry::{Registries, RegistryError, Resolved};
-use crate::run::Subject;
+use crate::run::{IndexSignature, Lookup, Options, Subject};
 use crate::search::Search;
 
 /// How long the search goes on once the image is known to pass.
@@ -33,8 +33,10 @@ pub struct Inspection {
     pub verdict: Verdict,
     /// Each policy with its authorities: first those that enforce, then those that only report.
     pub policies: Vec<PolicyInspection>,
-    /// Candidates and findings, as they came.
+    /// Candidates and findings about the digest that was asked about, as they came.
     pub found: Vec<Found>,
+    /// The manifests of an index that took part in the verdict or in its explanation.
+    pub manifests: Vec<ManifestVerdict>,
 }
 
 /// What one policy makes of the image.
@@ -83,7 +85,8 @@ pub async fn resolve(
     Err(failure)
 }
 
-/// Looks at `subject` until nothing is left or time is up, at the latest at `deadline`.
+/// Looks at `subject` as `options` say until nothing is left or time is up, at the latest at
+/// `deadline`.
 pub async fn inspect(
     subject: &Subject,
     decision: &Decision<'_>,
@@ -91,12 +94,32 @@ pub async fn inspect(
     limits: &Limits,
     environment: &Environment,
     deadline: Instant,
+    options: &Options,
 ) -> Inspection {
     let Subject { image, digest } = subject;
     let now = Timestamp::now();
     let mut judge = Judge::new(decision, image, digest, now);
-    let found = search(subject, &mut judge, access, limits, environment, deadline).await;
-    let verdict = judge.verdict();
+    let (found, verdict, manifests) = match Registries::new(image, access, environment, limits) {
+        Ok(registries) => {
+            let found = search(subject, &mut judge, &registries, limits, deadline).await;
+            let lookup = Lookup {
+                registries: &registries,
+                image,
+                digest,
+                decision,
+                limits,
+                now,
+                deadline,
+            };
+            let (verdict, manifests) = Box::pin(lookup.verdict(judge, options)).await;
+            (found, verdict, manifests)
+        }
+        Err(error) => {
+            let finding = Found::Finding(Finding::new(error.reason(), error.to_string()));
+            judge.add(finding.clone());
+            (vec![finding], judge.verdict(), Vec::new())
+        }
+    };
     let enforced = match &decision.outcome {
         Outcome::Verify(policies) => policies.as_slice(),
         Outcome::Exempt | Outcome::Refused | Outcome::Default(_) => &[],
@@ -109,6 +132,7 @@ pub async fn inspect(
             verdict: verdict.clone(),
             authorities: alone
                 .map(|authority| one(subject, id, requirement, authority, &found, now))
+                .map(|authority| with_manifests(authority, verdict, options, &manifests))
                 .collect(),
         }
     });
@@ -116,28 +140,20 @@ pub async fn inspect(
         policies: policies.collect(),
         verdict,
         found,
+        manifests,
     }
 }
 
 async fn search(
     subject: &Subject,
     judge: &mut Judge<'_>,
-    access: &Access,
+    registries: &Registries<'_>,
     limits: &Limits,
-    environment: &Environment,
     mut deadline: Instant,
 ) -> Vec<Found> {
     let Subject { image, digest } = subject;
     let mut all = Vec::new();
-    let registries = match Registries::new(image, access, environment, limits) {
-        Ok(registries) => registries,
-        Err(error) => {
-            let finding = Found::Finding(Finding::new(error.reason(), error.to_string()));
-            judge.add(finding.clone());
-            return vec![finding];
-        }
-    };
-    let mut search = Search::new(&registries, digest, limits);
+    let mut search = Search::new(registries, digest, limits);
     let mut passes = false;
     loop {
         let found = match timeout_at(deadline, search.next()).await {
@@ -203,6 +219,30 @@ fn one(
         signatures,
         refusal: refusal(found),
     }
+}
+
+/// What was found of an authority, where manifests counted as well or alone.
+fn with_manifests(
+    mut authority: AuthorityInspection,
+    policy: &PolicyVerdict,
+    options: &Options,
+    manifests: &[ManifestVerdict],
+) -> AuthorityInspection {
+    if manifests.is_empty() || options.index_signature == IndexSignature::Itself {
+        return authority;
+    }
+    let counts = policy.signed_by.contains(&authority.name);
+    if counts && authority.refusal.is_some() {
+        let origins = manifests.iter();
+        let origins = origins.map(|manifest| format!("manifest {}", manifest.digest));
+        authority.signatures = origins.collect();
+        authority.refusal = None;
+    } else if !counts && options.index_signature == IndexSignature::PlatformAlone {
+        let message = "not all manifests of the platform are signed, and the index does not count";
+        authority.signatures = Vec::new();
+        authority.refusal = Some(Refusal::new(Reason::NoSignature, message));
+    }
+    authority
 }
 
 /// The candidates among what was found.

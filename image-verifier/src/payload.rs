@@ -92,10 +92,14 @@ pub fn simple_signing(payload: &[u8]) -> Result<Claim, NoClaim> {
         return Err(NoClaim::new(Reason::UnsupportedFormat, message));
     }
     let name = critical.identity.docker_reference;
+    // cosign always writes one, and CRI-O refuses a signature for the identity "".
+    if name.is_empty() {
+        let message = "the signed payload names no image: its docker-reference is empty".to_owned();
+        return Err(NoClaim::new(Reason::MalformedSignature, message));
+    }
     Ok(Claim {
         digests: vec![critical.image.docker_manifest_digest],
-        // Signed, but empty: it names nothing.
-        name: (!name.is_empty()).then_some(name),
+        name: Some(name),
     })
 }
 
@@ -175,10 +179,14 @@ mod tests {
                 name: Some("a/b".into())
             }
         );
-        assert_eq!(
-            simple(&payload(COSIGN_TYPE, "sha256:1", "")).unwrap().name,
-            None
-        );
+    }
+
+    #[test]
+    fn an_empty_name_is_no_statement_that_there_is_none() {
+        let error = simple_signing(payload(COSIGN_TYPE, "sha256:1", "").to_string().as_bytes());
+        let error = error.unwrap_err();
+        assert_eq!(error.reason, Reason::MalformedSignature);
+        assert!(error.message.contains("docker-reference is empty"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use policy::paths::VERIFIER_POLICY;
 use policy::reference::Reference;
-use policy::verifier::{Limits, MAX_BYTES, PolicyTable, VerifierPolicy, VerifierPolicyError};
+use policy::verifier::{LeftOut, Limits, MAX_BYTES, PolicyTable, VerifierPolicy, VerifierPolicyError};
 use rustix::fs::{Mode, OFlags};
 
 /// Why there is no policy to decide by. Every one of them refuses every pull.
@@ -78,6 +78,28 @@ impl PolicyFile {
     }
 }
 
+impl PolicyFile {
+    /// As [`PolicyFile::covering`], without invalid policies in audit mode
+    /// ([`PolicyTable::covering_without_invalid_audits`]).
+    pub fn covering_without_invalid_audits(
+        self,
+        image: &Reference,
+    ) -> Result<(VerifierPolicy, Vec<LeftOut>), PolicyFileError> {
+        let Self { path, table } = self;
+        table
+            .covering_without_invalid_audits(image)
+            .map_err(|source| PolicyFileError::Invalid { path, source })
+    }
+}
+
+/// How many bytes the file has that is read, as far as that can be told: at most [`MAX_BYTES`] of it
+/// are.
+#[must_use]
+pub fn size(root: &Path) -> u64 {
+    let metadata = std::fs::symlink_metadata(root.join(VERIFIER_POLICY));
+    metadata.map_or(0, |metadata| metadata.len().min(MAX_BYTES))
+}
+
 /// Reads the policy of the node whose files are under `root`.
 pub fn read(root: &Path) -> Result<PolicyFile, PolicyFileError> {
     let path = root.join(VERIFIER_POLICY);
@@ -99,7 +121,9 @@ pub fn read(root: &Path) -> Result<PolicyFile, PolicyFileError> {
     if (uid != 0 && uid != own) || mode & 0o022 != 0 {
         return Err(PolicyFileError::Untrusted { path, uid, mode });
     }
-    let mut bytes = Vec::new();
+    // As large as it is, so that it is read at once and not held twice while it grows.
+    let size = usize::try_from(metadata.len().min(MAX_BYTES)).unwrap_or(0);
+    let mut bytes = Vec::with_capacity(size + 1);
     file.take(MAX_BYTES + 1)
         .read_to_end(&mut bytes)
         .map_err(failed)?;

@@ -10,18 +10,21 @@ use jiff::Timestamp;
 use crate::args::{self, Call};
 use crate::environment::Environment;
 use crate::limits;
+use crate::policy_file;
 use crate::reason::{Reason, Refusal, bounded};
 use crate::run::{Answer, answer};
-use crate::verdicts::{self, Record};
+use crate::verdicts;
 use crate::watchdog::Watchdog;
 
+/// The exit code of a pass.
+const ALLOWED: u8 = 0;
 /// The exit code of a refusal.
 const REFUSED: u8 = 1;
 /// The exit code of a call that is no verification. It must not be 0 either.
 const NOT_A_VERIFICATION: u8 = 2;
 /// The most bytes of a panic's message.
 const MAX_PANIC: usize = 200;
-/// How long the log of verdicts is waited for, once the answer is given.
+/// How long the log of verdicts may take, once the answer is given.
 const LOG_PATIENCE: Duration = Duration::from_millis(200);
 
 /// Runs one call of containerd.
@@ -44,7 +47,8 @@ pub fn main() -> ExitCode {
         }
         Err(error) => return refuse(Reason::InvalidRequest, error.to_string()),
     };
-    if let Err(error) = limits::apply() {
+    let environment = Environment::from_variables(std::env::vars_os());
+    if let Err(error) = limits::apply(policy_file::size(&environment.root())) {
         return refuse(
             Reason::Internal,
             format!("the limits of the process: {error}"),
@@ -54,7 +58,6 @@ pub fn main() -> ExitCode {
         Ok(watchdog) => watchdog,
         Err(error) => return refuse(Reason::Internal, format!("the watchdog: {error}")),
     };
-    let environment = Environment::from_variables(std::env::vars_os());
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -67,19 +70,23 @@ pub fn main() -> ExitCode {
         std::io::stdin().lock(),
         &environment,
         started.into(),
-        |time| watchdog.set(started, time),
+        &watchdog,
     ));
     watchdog.disarm();
     let taken = started.elapsed();
     let code = finish(&answer);
-    let records = Record::of(&args, &answer, taken, Timestamp::now());
-    verdicts::record(environment.root(), records, LOG_PATIENCE);
+    // A thread of its own would be waited for, which on a busy machine costs more than the rest.
+    watchdog.end_within(LOG_PATIENCE, code);
+    let records = verdicts::records(&args, &answer, taken, Timestamp::now());
+    // Whatever goes wrong, there are fewer lines.
+    let _ = verdicts::append(&environment.root(), &records);
     // Lookups that are still under way have nothing to say any more.
     runtime.shutdown_background();
-    code
+    ExitCode::from(code)
 }
 
-fn finish(answer: &Answer) -> ExitCode {
+/// Gives the answer, and its exit code.
+fn finish(answer: &Answer) -> u8 {
     let mut stderr = std::io::stderr().lock();
     for line in &answer.diagnostics {
         // What nobody reads is not worth failing for.
@@ -87,8 +94,8 @@ fn finish(answer: &Answer) -> ExitCode {
     }
     say(&answer.line);
     match answer.refusal {
-        None => ExitCode::SUCCESS,
-        Some(_) => ExitCode::from(REFUSED),
+        None => ALLOWED,
+        Some(_) => REFUSED,
     }
 }
 

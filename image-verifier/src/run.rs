@@ -1,5 +1,8 @@
 //! One pull, from containerd's call to the answer.
 
+mod index;
+mod platforms;
+
 use std::io::Read;
 use std::time::Duration;
 
@@ -7,11 +10,16 @@ use jiff::Timestamp;
 use policy::bundle::DefaultAction;
 use policy::digest::Digest;
 use policy::flatten::{Decision, Outcome};
+use policy::model::PolicyId;
 use policy::reference::Reference;
 use policy::verifier::{Access, Limits, VerifierPolicy};
+use serde::Deserialize;
 use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 
+pub use self::index::{Platform, PlatformError};
+pub(crate) use self::platforms::Lookup;
+pub use self::platforms::{IndexSignature, Options};
 use crate::args::Args;
 use crate::cache::Cache;
 use crate::candidate::{Finding, Found};
@@ -22,8 +30,14 @@ use crate::limits;
 use crate::policy_file;
 use crate::reason::{MAX_LINE, Reason, Refusal, bounded};
 use crate::registry::Registries;
+use crate::registry::image::LIST_TYPE;
+use crate::registry::manifest::INDEX_TYPE;
 use crate::search::Search;
 use crate::state::StateError;
+
+/// How much longer policies in audit mode may take once nothing else holds up the pull. A lookup over a
+/// slow network takes one second, and a pod that starts should wait for no report beyond that.
+const AUDIT_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The answer to one pull.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +78,18 @@ impl Answer {
             cached: false,
         }
     }
+
+    /// With a line on each of these policies in audit mode.
+    fn with_audits(
+        mut self,
+        subject: &Subject,
+        audits: impl IntoIterator<Item = PolicyVerdict>,
+    ) -> Self {
+        let audits = audits.into_iter();
+        let lines = audits.map(|audit| audit_line(subject, &audit));
+        self.diagnostics.extend(lines);
+        self
+    }
 }
 
 /// The image that a pull is about.
@@ -103,14 +129,33 @@ impl Subject {
     }
 }
 
+/// Who sees to it that there is an answer in time, whatever becomes of the one that is worked out.
+pub trait Watch {
+    /// There is so much time since the process began.
+    fn time(&self, time: Duration);
+
+    /// Nothing that enforces is left to decide: the pull passes, with this answer if there is no time
+    /// for a better one. May be called again with more to say.
+    fn passes(&self, answer: &Answer);
+}
+
+/// Who wants to know the time alone.
+impl<T: Fn(Duration)> Watch for T {
+    fn time(&self, time: Duration) {
+        self(time);
+    }
+
+    fn passes(&self, _: &Answer) {}
+}
+
 /// Answers a call of containerd. `started` is when the process began: everything counts against
-/// the deadline. `on_policy` learns how long that is as soon as it is known.
+/// the deadline. `watch` learns how long that is as soon as it is known.
 pub async fn answer(
     args: &Args,
     stdin: impl Read,
     environment: &Environment,
     started: Instant,
-    on_policy: impl FnOnce(Duration),
+    watch: impl Watch,
 ) -> Answer {
     // The policy first, though its errors are told last: it says how long stdin may take.
     let policy = policy_file::read(&environment.root());
@@ -118,23 +163,45 @@ pub async fn answer(
         |_| limits::default_deadline(),
         |policy| limits::deadline(policy.limits()),
     );
-    on_policy(time);
+    watch.time(time);
     let subject = descriptor::read(stdin)
         .map_err(|error| Refusal::new(Reason::InvalidRequest, error.to_string()))
-        .and_then(|stdin| Subject::new(args, &stdin));
-    let subject = match subject {
+        .and_then(|stdin| Ok((Subject::new(args, &stdin)?, is_index(&stdin))));
+    let (subject, is_index) = match subject {
         Ok(subject) => subject,
         Err(refusal) => return Answer::refuse(refusal),
     };
-    match policy.and_then(|policy| policy.covering(&subject.image)) {
-        Ok(policy) => {
+    match policy.and_then(|policy| policy.covering_without_invalid_audits(&subject.image)) {
+        Ok((policy, left_out)) => {
             let max_age = Duration::from_secs(policy.limits.max_verdict_age_seconds);
             let cache = Cache::open(&environment.root(), max_age);
             let known = cache.as_ref().ok();
             let deadline = started + time;
-            let mut answer = decide_with(known, &subject, &policy, environment, deadline).await;
+            let options = Options {
+                explains: is_index,
+                ..Options::default()
+            };
+            let passes = |answer: &Answer| watch.passes(answer);
+            let answer = decide_watched(
+                known,
+                &subject,
+                &policy,
+                environment,
+                deadline,
+                &options,
+                &passes,
+            );
+            let mut answer = answer.await;
             answer.diagnostics.extend(unused(cache.err().as_ref()));
-            answer
+            let invalid = left_out
+                .into_iter()
+                .map(|(policy, problems)| PolicyVerdict {
+                    policy,
+                    signed_by: Vec::new(),
+                    refusal: Some(Refusal::new(Reason::PolicyError, problems.to_string())),
+                    valid_until: None,
+                });
+            answer.with_audits(&subject, invalid)
         }
         Err(error) => {
             let Subject { image, digest } = subject;
@@ -142,6 +209,17 @@ pub async fn answer(
             Answer::refuse(refusal.with_context(format!("image {image} {digest}")))
         }
     }
+}
+
+/// Whether a descriptor is that of an index. It was checked before, and changes only explanations.
+fn is_index(stdin: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Descriptor {
+        media_type: String,
+    }
+    let descriptor: Result<Descriptor, _> = serde_json::from_slice(stdin);
+    descriptor.is_ok_and(|it| [INDEX_TYPE, LIST_TYPE].contains(&it.media_type.as_str()))
 }
 
 /// Why the cache is not used, if there is more to say than that the node has no agent.
@@ -170,13 +248,56 @@ pub async fn decide_with(
     environment: &Environment,
     deadline: Instant,
 ) -> Answer {
+    let options = Options::default();
+    decide_as(cache, subject, policy, environment, deadline, &options).await
+}
+
+/// As [`decide_with`], looking at the image as `options` say. What is kept was found by the default
+/// [`IndexSignature`], so another one neither keeps nor believes it.
+pub async fn decide_as(
+    cache: Option<&Cache>,
+    subject: &Subject,
+    policy: &VerifierPolicy,
+    environment: &Environment,
+    deadline: Instant,
+    options: &Options,
+) -> Answer {
+    decide_watched(
+        cache,
+        subject,
+        policy,
+        environment,
+        deadline,
+        options,
+        &|_| {},
+    )
+    .await
+}
+
+/// As [`decide_as`]; `passes` is told as soon as nothing that enforces is left to decide, with an answer
+/// that holds whatever policies in audit mode come to say ([`Watch::passes`]).
+pub async fn decide_watched(
+    cache: Option<&Cache>,
+    subject: &Subject,
+    policy: &VerifierPolicy,
+    environment: &Environment,
+    deadline: Instant,
+    options: &Options,
+    passes: &dyn Fn(&Answer),
+) -> Answer {
+    let cache = cache.filter(|_| options.index_signature == IndexSignature::default());
     let context = subject.context(&policy.bundle);
     let decision = policy.flat.decide(&subject.image);
     let at = decision
         .scope
         .map_or(String::new(), |scope| format!(" (scope `{scope}`)"));
-    let mut answer = match &decision.outcome {
+    // What holds whatever the signatures are; nothing where they decide.
+    let settled = match &decision.outcome {
         Outcome::Exempt => return Answer::allow(&format!("the image is exempt{at}"), &context),
+        Outcome::Refused => {
+            let message = format!("this image is always refused on this node{at}");
+            return Answer::refuse(Refusal::new(Reason::NotAllowed, message).with_context(context));
+        }
         Outcome::Default(DefaultAction::Reject) => {
             let message = format!(
                 "no enforcing policy covers this image{at}, and the default action is Reject. Add it to a policy's scopes, or to exemptImages"
@@ -184,41 +305,69 @@ pub async fn decide_with(
             return Answer::refuse(Refusal::new(Reason::NotAllowed, message).with_context(context));
         }
         Outcome::Default(DefaultAction::Allow) => {
-            Answer::allow(&format!("no enforcing policy covers it{at}"), &context)
+            let answer = Answer::allow(&format!("no enforcing policy covers it{at}"), &context);
+            if decision.audit.is_empty() {
+                return answer;
+            }
+            let audits = decision.audit.iter().map(|(id, _)| unfinished(id));
+            passes(&answer.clone().with_audits(subject, audits));
+            Some(answer)
         }
-        // Stands until the verdict replaces it.
-        Outcome::Verify(_) => {
-            let message = "the verdict is missing";
-            Answer::refuse(Refusal::new(Reason::Internal, message).with_context(context.clone()))
+        Outcome::Verify(_) => None,
+    };
+    let by =
+        |verdict: &Verdict| Answer::allow(&format!("signed by {}{at}", signers(verdict)), &context);
+    let enforced_passes = |verdict: &Verdict| {
+        // Where manifests count, a verdict on the index alone says nothing yet.
+        if settled.is_none() && options.index_signature == IndexSignature::Itself {
+            let audits = verdict.audited.iter().map(|audit| match audit.refusal {
+                None => audit.clone(),
+                Some(_) => unfinished(&audit.policy),
+            });
+            passes(&by(verdict).with_audits(subject, audits));
         }
     };
-    let enforced = matches!(decision.outcome, Outcome::Verify(_));
-    if !enforced && decision.audit.is_empty() {
-        return answer;
-    }
     let VerifierPolicy { access, limits, .. } = policy;
-    let verify = verify(subject, &decision, access, limits, environment, deadline);
+    let verify = verify_watched(
+        subject,
+        &decision,
+        access,
+        limits,
+        environment,
+        deadline,
+        options,
+        &enforced_passes,
+    );
     let (verdict, cached) = match cache {
         None => (verify.await, false),
         Some(cache) => cache.through(subject, &decision, deadline, verify).await,
     };
-    if enforced {
-        answer = match &verdict.refusal {
-            Some(refusal) => Answer::refuse(refusal.clone().with_context(context.clone())),
-            None => Answer::allow(&format!("signed by {}{at}", signers(&verdict)), &context),
-        };
+    let answer = match (&settled, &verdict.refusal) {
+        (Some(settled), _) => settled.clone(),
+        (None, Some(refusal)) => Answer::refuse(refusal.clone().with_context(context.clone())),
+        (None, None) => by(&verdict),
+    };
+    Answer {
+        verdict: Some(verdict.clone()),
+        cached,
+        ..answer.with_audits(subject, verdict.audited)
     }
-    let lines = verdict
-        .audited
-        .iter()
-        .map(|policy| audit_line(subject, policy));
-    answer.diagnostics.extend(lines);
-    answer.verdict = Some(verdict);
-    answer.cached = cached;
-    answer
 }
 
-/// Finds and weighs signatures until the policies are satisfied, nothing is left, or time is up.
+/// Of a policy in audit mode, that nobody waited for it.
+fn unfinished(policy: &PolicyId) -> PolicyVerdict {
+    let message = "not finished: time was up, and a pull waits no longer for an audit";
+    PolicyVerdict {
+        policy: policy.clone(),
+        signed_by: Vec::new(),
+        refusal: Some(Refusal::new(Reason::TimedOut, message)),
+        valid_until: None,
+    }
+}
+
+/// Finds and weighs signatures until the policies are satisfied, nothing is left, or time is up. Where
+/// only policies in audit mode are left, time is up sooner: the finding [`Reason::TimedOut`] says then
+/// that the audit was not finished.
 pub async fn verify(
     subject: &Subject,
     decision: &Decision<'_>,
@@ -226,8 +375,36 @@ pub async fn verify(
     limits: &Limits,
     environment: &Environment,
     deadline: Instant,
+    options: &Options,
 ) -> Verdict {
-    let mut judge = Judge::new(decision, &subject.image, &subject.digest, Timestamp::now());
+    verify_watched(
+        subject,
+        decision,
+        access,
+        limits,
+        environment,
+        deadline,
+        options,
+        &|_| {},
+    )
+    .await
+}
+
+/// As [`verify`]; `passes` is told as soon as what enforces passes, and only policies in audit mode are
+/// left.
+#[allow(clippy::too_many_arguments, reason = "as verify, and who is told")]
+async fn verify_watched(
+    subject: &Subject,
+    decision: &Decision<'_>,
+    access: &Access,
+    limits: &Limits,
+    environment: &Environment,
+    deadline: Instant,
+    options: &Options,
+    passes: &dyn Fn(&Verdict),
+) -> Verdict {
+    let now = Timestamp::now();
+    let mut judge = Judge::new(decision, &subject.image, &subject.digest, now);
     let registries = match Registries::new(&subject.image, access, environment, limits) {
         Ok(registries) => registries,
         Err(error) => {
@@ -239,29 +416,64 @@ pub async fn verify(
         }
     };
     let mut search = Search::new(&registries, &subject.digest, limits);
+    let host = subject.image.host();
+    judged(&mut judge, &mut search, host, deadline, passes).await;
+    let lookup = Lookup {
+        registries: &registries,
+        image: &subject.image,
+        digest: &subject.digest,
+        decision,
+        limits,
+        now,
+        deadline,
+    };
+    // Large, and seldom under way.
+    Box::pin(lookup.verdict(judge, options)).await.0
+}
+
+/// Weighs what is found until the policies are satisfied, nothing is left, or time is up. `passes` is
+/// told the verdict once only policies in audit mode are left.
+async fn judged(
+    judge: &mut Judge<'_>,
+    search: &mut Search<'_>,
+    host: &str,
+    deadline: Instant,
+    passes: &dyn Fn(&Verdict),
+) {
+    let mut audits_end = None;
     while !judge.is_settled() {
-        match timeout_at(deadline, search.next()).await {
+        if audits_end.is_none() && judge.passes() {
+            audits_end = Some(Instant::now() + AUDIT_PATIENCE);
+            passes(&judge.verdict());
+        }
+        let end = audits_end.map_or(deadline, |end| deadline.min(end));
+        match timeout_at(end, search.next()).await {
             Ok(Some(found)) => judge.add(found),
             Ok(None) => break,
             Err(_) => {
-                let host = subject.image.host();
-                let message = format!("time was up before the registry {host} had answered all");
+                let message = if judge.passes() {
+                    format!(
+                        "not finished: the registry {host} had not answered all when the pull, which waits no longer for an audit, was let through"
+                    )
+                } else {
+                    format!("time was up before the registry {host} had answered all")
+                };
                 judge.add(Found::Finding(Finding::new(Reason::TimedOut, message)));
                 break;
             }
         }
     }
-    judge.verdict()
 }
 
 /// One structured line on what a policy in audit mode would have done.
 fn audit_line(subject: &Subject, verdict: &PolicyVerdict) -> String {
-    let would = if verdict.refusal.is_some() {
-        "refuse"
-    } else {
-        "allow"
-    };
     let refusal = verdict.refusal.as_ref();
+    let would = match refusal.map(|refusal| refusal.reason) {
+        None => "allow",
+        // It was not finished, or could not be begun.
+        Some(Reason::TimedOut | Reason::PolicyError) => "unknown",
+        Some(_) => "refuse",
+    };
     json!({
         "event": "audit",
         "image": subject.image.to_string(),
@@ -273,4 +485,19 @@ fn audit_line(subject: &Subject, verdict: &PolicyVerdict) -> String {
         "message": refusal.map(|refusal| bounded(&refusal.message, MAX_LINE)),
     })
     .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_containerd_calls_an_index_may_cost_a_look_at_its_manifests() {
+        let manifest = crate::registry::manifest::MANIFEST_TYPES[0];
+        for (kind, is) in [(INDEX_TYPE, true), (LIST_TYPE, true), (manifest, false)] {
+            let stdin = format!(r#"{{"mediaType":"{kind}","digest":"","size":1}}"#);
+            assert_eq!(is_index(stdin.as_bytes()), is, "{kind}");
+        }
+        assert!(!is_index(b""));
+    }
 }

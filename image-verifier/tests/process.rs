@@ -98,19 +98,24 @@ fn a_name_that_does_not_parse_is_an_invalid_reference() {
     }
 }
 
-/// The limits that the process sets itself, by their names in `/proc/<pid>/limits`.
-const LIMITS: [(&str, u64); 5] = [
-    ("Max data size", 512 * 1024 * 1024),
-    ("Max address space", 2 * 1024 * 1024 * 1024),
-    ("Max open files", 256),
-    ("Max core file size", 0),
-    ("Max file size", 64 * 1024 * 1024),
+/// The limits that the process sets itself, by their names in `/proc/<pid>/limits`: for itself, and
+/// for programs that it starts.
+const LIMITS: [(&str, u64, u64); 5] = [
+    ("Max data size", 40 * 1024 * 1024, 512 * 1024 * 1024),
+    (
+        "Max address space",
+        2 * 1024 * 1024 * 1024,
+        2 * 1024 * 1024 * 1024,
+    ),
+    ("Max open files", 256, 256),
+    ("Max core file size", 0, 0),
+    ("Max file size", 64 * 1024 * 1024, 64 * 1024 * 1024),
 ];
 
 /// The soft and the hard limits of a process.
 fn limits_of(id: u32) -> [(String, String); 5] {
     let text = std::fs::read_to_string(format!("/proc/{id}/limits")).unwrap();
-    LIMITS.map(|(name, _)| {
+    LIMITS.map(|(name, ..)| {
         let values = text.lines().find_map(|line| line.strip_prefix(name));
         let mut values = values.unwrap().split_whitespace().map(str::to_owned);
         (values.next().unwrap(), values.next().unwrap())
@@ -120,14 +125,14 @@ fn limits_of(id: u32) -> [(String, String); 5] {
 /// Starts `command` and asserts that it comes to have `wanted` as its soft and hard limits, and to
 /// be preferred when memory is short.
 #[track_caller]
-fn assert_limits(mut command: Command, wanted: [u64; 5]) {
+fn assert_limits(mut command: Command, wanted: [(u64, u64); 5]) {
     let mut child = command
         // Stays open, and nothing comes: the process waits.
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    let wanted = wanted.map(|limit| (limit.to_string(), limit.to_string()));
+    let wanted = wanted.map(|(soft, hard)| (soft.to_string(), hard.to_string()));
     let score = || {
         let path = format!("/proc/{}/oom_score_adj", child.id());
         let text = std::fs::read_to_string(path).unwrap();
@@ -165,23 +170,22 @@ fn waiting(digest: &Digest) -> [&str; 6] {
 #[test]
 fn memory_and_files_of_the_process_are_limited() {
     let digest = Digest::of(b"a");
-    assert_limits(command(&waiting(&digest)), LIMITS.map(|(_, limit)| limit));
+    let own = LIMITS.map(|(_, soft, hard)| (soft, hard));
+    assert_limits(command(&waiting(&digest)), own);
 }
 
 #[test]
 fn limits_that_are_lower_already_are_left_alone() {
     // Where the tests run as root, raising them would be possible.
-    let lower = "ulimit -d 262144 && ulimit -v 1048576 && ulimit -n 128 && ulimit -f 2048 && exec \"$0\" \"$@\"";
+    let lower = "ulimit -d 32768 && ulimit -v 1048576 && ulimit -n 128 && ulimit -f 2048 && exec \"$0\" \"$@\"";
     let digest = Digest::of(b"a");
     let mut shell = Command::new("/bin/sh");
     shell
         .args(["-c", lower, env!("CARGO_BIN_EXE_nodeseal-verifier")])
         .args(waiting(&digest))
         .env_clear();
-    assert_limits(
-        shell,
-        [262_144 * 1024, 1_048_576 * 1024, 128, 0, 2048 * 512],
-    );
+    let lower = [32_768 * 1024, 1_048_576 * 1024, 128, 0, 2048 * 512];
+    assert_limits(shell, lower.map(|limit| (limit, limit)));
 }
 
 #[cfg(not(feature = "test-root"))]
@@ -217,6 +221,7 @@ mod with_policy {
     use policy::bundle::DefaultAction;
     use policy::paths::VERIFIER_POLICY;
 
+    use super::support::registry::{Content, Registry, Reply};
     use super::support::sign::Signer;
     use super::support::{draft, limits, policy_of};
     use super::*;
@@ -272,6 +277,90 @@ mod with_policy {
             1,
             "SignatureValidationFailed: RegistryError (transient): policy",
         );
+    }
+
+    #[test]
+    fn a_large_policy_has_its_own_room_in_memory() {
+        let root = root(Duration::from_secs(10));
+        let path = root.path().join(VERIFIER_POLICY);
+        let mut text = std::fs::read(&path).unwrap();
+        text.resize(8 * 1024 * 1024, b'\n');
+        std::fs::write(path, &text).unwrap();
+        let own = LIMITS.map(|(name, soft, hard)| match name {
+            "Max data size" => (soft + 4 * text.len() as u64, hard),
+            _ => (soft, hard),
+        });
+        assert_limits(pull(&root, "example.com/app:v1"), own);
+    }
+
+    /// It may well be a large one, such as those that are written in Go.
+    #[tokio::test]
+    async fn a_program_that_hands_out_credentials_has_more_memory_than_the_verifier() {
+        let mut content = Content::default();
+        content.handle(|_, _| Some(Reply::status(401).with("WWW-Authenticate", "Basic")));
+        let registry = Registry::start_on(0, content).await;
+        let root = root(Duration::from_secs(10));
+        let drafts = [draft(&[("a", &Signer::new())])];
+        let limits = limits(Duration::from_secs(10));
+        let mut policy = policy_of(&drafts, DefaultAction::Allow, &[], limits);
+        policy.access.docker_configs = vec!["/config.json".to_owned()];
+        std::fs::write(root.path().join(VERIFIER_POLICY), policy.to_json()).unwrap();
+        let config = r#"{"credsStore": "x"}"#;
+        std::fs::write(root.path().join("config.json"), config).unwrap();
+        let told = root.path().join("told");
+        let script = format!("#!/bin/sh\nulimit -d >{}\n", told.display());
+        let helper = root.path().join("usr/bin/docker-credential-x");
+        std::fs::create_dir_all(helper.parent().unwrap()).unwrap();
+        // A process of its own writes it: no other test's child holds it open then.
+        let written = Command::new("/bin/sh")
+            .args(["-c", "printf %s \"$1\" >\"$0\" && chmod 0755 \"$0\""])
+            .args([helper.as_os_str(), script.as_ref()])
+            .status()
+            .unwrap();
+        assert!(written.success());
+        let command = pull(&root, &format!("{}/app:v1", registry.address));
+        let descriptor = descriptor(&Digest::of(b"a"));
+        let run = move || finish(command, &descriptor);
+        let output = tokio::task::spawn_blocking(run).await.unwrap();
+        assert_refused(&output, 1, "SignatureValidationFailed: RegistryDenied");
+        let told = std::fs::read_to_string(told).unwrap();
+        assert_eq!(told.trim(), (512 * 1024).to_string());
+    }
+
+    #[test]
+    fn an_invalid_policy_refuses_what_it_covers_unless_it_is_in_audit_mode() {
+        let root = root(Duration::from_secs(10));
+        let path = root.path().join(VERIFIER_POLICY);
+        let good: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let run = |change: &dyn Fn(&mut serde_json::Value)| {
+            let mut changed = good.clone();
+            change(&mut changed["policies"]["release"]);
+            std::fs::write(&path, changed.to_string()).unwrap();
+            let name = "127.0.0.1:1/app:v1";
+            finish(pull(&root, name), &descriptor(&Digest::of(b"a")))
+        };
+        let refused = "SignatureValidationFailed: PolicyError (fatal): the policy: ";
+        let output = run(&|policy| policy["threshold"] = 7.into());
+        assert_refused(&output, 1, refused);
+        let output = run(&|policy| {
+            policy["mode"] = "Audit".into();
+            policy["extra"] = 0.into();
+        });
+        assert_refused(&output, 1, refused);
+        let output = run(&|policy| {
+            policy["mode"] = "Audit".into();
+            policy["threshold"] = 7.into();
+        });
+        assert_refused(
+            &output,
+            0,
+            "nodeseal: allowed: no enforcing policy covers it",
+        );
+        let line: serde_json::Value = serde_json::from_slice(&output.stderr).unwrap();
+        assert_eq!(line["policy"], "release");
+        assert_eq!(line["would"], "unknown");
+        assert_eq!(line["reason"], "PolicyError");
     }
 
     #[test]

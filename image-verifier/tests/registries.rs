@@ -80,13 +80,13 @@ async fn content_that_does_not_have_its_digest_is_a_digest_mismatch() {
 }
 
 #[tokio::test]
-async fn a_manifest_of_the_wrong_content_type_is_malformed() {
+async fn a_manifest_of_the_wrong_content_type_is_an_error_of_the_registry() {
     let answer = refused_when(|content, _, _| {
         let [attachment, ..] = first_paths();
         content.put(&attachment, Reply::ok("text/html", "<html>"));
     })
     .await;
-    assert_refused(&answer, Reason::MalformedSignature, "text/html");
+    assert_refused(&answer, Reason::RegistryError, "the registry's answer cannot be used: its media type is `text/html`");
 }
 
 #[tokio::test]
@@ -110,7 +110,7 @@ async fn an_error_never_looks_like_an_empty_list() {
             content.put(&path, Reply::ok("application/json", body));
         })
         .await;
-        assert_refused(&answer, Reason::MalformedSignature, "application/json");
+        assert_refused(&answer, Reason::RegistryError, "application/json");
     }
 }
 
@@ -316,7 +316,7 @@ async fn pages_of_referrers_are_followed_and_end() {
         );
     })
     .await;
-    assert_refused(&answer, Reason::MalformedSignature, "at another place");
+    assert_refused(&answer, Reason::RegistryError, "at another place");
 }
 
 #[tokio::test]
@@ -342,7 +342,7 @@ async fn a_next_page_is_found_among_other_links_and_an_odd_header_is_no_end() {
         content.put(&first, page(&[]).with("Link", "next page, somewhere"));
     })
     .await;
-    assert_refused(&answer, Reason::MalformedSignature, "not understood");
+    assert_refused(&answer, Reason::RegistryError, "not understood");
 }
 
 #[tokio::test]
@@ -430,6 +430,55 @@ async fn a_registry_that_refuses_its_own_tokens_is_not_asked_forever() {
         .await;
     assert_refused(&answer, Reason::RegistryDenied, "401");
     assert!(requests.len() <= 8, "{requests:?}");
+}
+
+/// The lookups run in parallel: one of them meets the failure, and the others find nothing left to try.
+#[tokio::test]
+async fn what_the_token_service_failed_with_first_is_told_beside_what_it_led_to() {
+    let none = "the node has no credentials for it";
+    for (reply, reason, cause) in [
+        (
+            Reply::status(503),
+            Reason::RegistryError,
+            ": HTTP status 503, and without a token",
+        ),
+        (
+            Reply::status(418),
+            Reason::RegistryError,
+            ": HTTP status 418, and without a token",
+        ),
+        (
+            Reply::ok("application/json", "{"),
+            Reason::RegistryError,
+            ": its answer holds no token",
+        ),
+        (
+            Reply::status(401),
+            Reason::RegistryDenied,
+            ": HTTP status 401",
+        ),
+        (
+            Reply::status(404),
+            Reason::RegistryDenied,
+            ": HTTP status 404",
+        ),
+    ] {
+        let answer = refused_when(|content, _, name| {
+            let realm = format!("http://{}/token", name.trim_end_matches("/app"));
+            content.handle(move |path, _| {
+                if path.starts_with("/token") {
+                    return Some(reply.clone());
+                }
+                let challenge = format!("Bearer realm=\"{realm}\"");
+                Some(Reply::status(401).with("WWW-Authenticate", &challenge))
+            });
+        })
+        .await;
+        assert_refused(&answer, reason, cause);
+        assert_refused(&answer, reason, none);
+        assert_refused(&answer, reason, "the token service 127.0.0.1:");
+        assert_refused(&answer, reason, "HTTP status 401");
+    }
 }
 
 #[tokio::test]

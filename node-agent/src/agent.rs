@@ -19,6 +19,7 @@ use std::path::PathBuf;
 
 use crds::bundle::object_name;
 use jiff::Timestamp;
+use node_runtime::cri::Image;
 use node_runtime::probe::{Identity, Scopes};
 use policy::digest::Digest;
 
@@ -34,7 +35,9 @@ use crate::runtime::{Runtime, Told, ToldError};
 use crate::status::{Proven, Report, Status};
 use crate::transaction::READ_LIMIT;
 use crate::trial::Trials;
+use crate::verdicts::{Refused, Unverified};
 
+pub use self::bring::Uninstalled;
 pub use self::outcome::{Pulled, Restarted};
 
 /// Where policies come from.
@@ -95,6 +98,8 @@ pub struct Agent {
     down: bool,
     /// How often something that was changed or removed was put back.
     drift: u64,
+    /// What the verifier decided.
+    observed: (Refused, Unverified),
     /// What the last look at the files found out.
     report: Report,
 }
@@ -168,6 +173,7 @@ impl Agent {
             proven: None,
             down: false,
             drift: 0,
+            observed: Default::default(),
             report: Report::default(),
         })
     }
@@ -217,6 +223,35 @@ impl Agent {
         };
     }
 
+    /// Takes what the verifier refused lately, and what it never saw. True when that is news.
+    pub fn observe(&mut self, refused: Refused, unverified: Unverified) -> bool {
+        let observed = (refused, unverified);
+        let is_news = self.observed != observed;
+        self.observed = observed;
+        is_news
+    }
+
+    /// The images of the runtime that answers.
+    #[must_use]
+    pub fn images(&self) -> &[Image] {
+        match &self.seen {
+            Seen::Answers(live) => &live.images,
+            Seen::Told | Seen::Silent(..) => &[],
+        }
+    }
+
+    /// How often something was put back since the agent started.
+    #[must_use]
+    pub fn drift(&self) -> u64 {
+        self.drift
+    }
+
+    /// What the last look at the files found out.
+    #[must_use]
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+
     /// The name of the bundle on disk, if there is one that can be read.
     #[must_use]
     pub fn stored_bundle(&self) -> Option<String> {
@@ -232,6 +267,7 @@ impl Agent {
             report.silent = Some(why.clone());
         }
         report.drift = self.drift;
+        (report.refused, report.unverified) = self.observed.clone();
         let status = Status::new(report, self.stored.as_ref(), now);
         let is_news = self.stored.as_ref() != Some(&status);
         if is_news {

@@ -1,12 +1,20 @@
 //! Carries out a plan: copies, staged files, journal, renames; on any failure back to before.
 
+pub mod folders;
+
 use crate::backup;
-use crate::journal::{Backup, Change, Journal, Step};
+use crate::journal::{Backup, Change, Journal, Staged, Step};
 use crate::layout::{self, VerifierPlace};
 use crate::plan::{Plan, Source};
-use crate::root::{Attributes, FileError, Root, split, temporary};
+use crate::root::{Attributes, FileError, Need, Root, split, temporary};
 use crate::transaction::{self, StepError};
 use crate::verifier::{self, VerifierError};
+
+/// The most files that are changed at once: one for each namespace of a large cluster, and some.
+const MAX_FILES: usize = 16 * 1024;
+/// The most bytes that are staged at once. The files of CRI-O have 64 MiB together, the verifier
+/// has its own bound, and what is given back was no larger when it was taken.
+const MAX_BYTES: u64 = 1 << 30;
 
 /// Why a plan was not carried out. The node is as it was, unless the variant says otherwise.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +30,17 @@ pub enum ApplyError {
     Busy {
         /// The file.
         path: String,
+    },
+    /// More than can be sensible. Nothing was changed.
+    #[error(
+        "{files} files of {bytes} bytes together would be written at once, and {MAX_FILES} of \
+         {MAX_BYTES} are the most: have fewer policies in fewer namespaces"
+    )]
+    TooMuch {
+        /// How many files.
+        files: usize,
+        /// Their bytes.
+        bytes: u64,
     },
     /// The journal cannot be put into JSON.
     #[error("the journal cannot be put into JSON: {0}")]
@@ -44,17 +63,21 @@ pub enum ApplyError {
 pub fn apply(root: &Root, place: Option<&VerifierPlace>, plan: &Plan) -> Result<(), ApplyError> {
     let steps = &plan.steps;
     if steps.is_empty() {
+        settle(root, plan);
         return Ok(());
     }
+    let journal = Journal::new(steps.clone()).to_json()?;
+    refuse(root, plan, &journal)?;
     if let Err(error) = prepare(root, plan) {
         // Nothing was changed; what was staged goes. The first error is the one to tell.
         let _ = transaction::sweep(root, place, steps.iter().map(|step| step.path.as_str()));
         return Err(error);
     }
-    let journal = Journal::new(steps.clone()).to_json()?;
     root.replace(layout::JOURNAL, &journal, &Attributes::mode(0o600))?;
     let Err(cause) = transaction::forward(root, steps) else {
-        return Ok(transaction::finish(root, steps)?);
+        transaction::finish(root, steps)?;
+        settle(root, plan);
+        return Ok(());
     };
     let paths = steps.iter().map(|step| step.path.as_str());
     let back = transaction::back(root, steps)
@@ -66,6 +89,67 @@ pub fn apply(root: &Root, place: Option<&VerifierPlace>, plan: &Plan) -> Result<
     }
 }
 
+/// Removes folders that are not needed any more. The files are as they should be: what is left
+/// over is tried again at the next look.
+fn settle(root: &Root, plan: &Plan) {
+    if let Err(error) = folders::settle(root, &plan.folders) {
+        tracing::warn!("an empty folder of nodeseal's stays for now: {error}");
+    }
+}
+
+/// Refuses what would fail on the way, as far as that can be told before anything is written.
+fn refuse(root: &Root, plan: &Plan, journal: &[u8]) -> Result<(), ApplyError> {
+    let mut needs = vec![Need {
+        path: layout::JOURNAL,
+        bytes: journal.len() as u64,
+    }];
+    let staged: Vec<Option<String>> = plan
+        .steps
+        .iter()
+        .map(|step| step.change.staged(&step.path).map(|staged| staged.at))
+        .collect();
+    for (step, staged) in plan.steps.iter().zip(&staged) {
+        root.refuse_locked(&step.path)?;
+        if let Some(path) = staged {
+            root.refuse_locked(path)?;
+            let bytes = match plan.contents.get(&step.path) {
+                Some(Source::Bytes(bytes)) => bytes.len() as u64,
+                Some(Source::Program(program)) => verifier::open(program)?.1,
+                Some(Source::Copy(copy)) => root.size(copy)?.unwrap_or_default(),
+                None => 0,
+            };
+            needs.push(Need { path, bytes });
+        }
+        if let Some(backup) = &step.before {
+            let bytes = root.size(&step.path)?.unwrap_or_default();
+            let path = &backup.copy;
+            needs.push(Need { path, bytes });
+        }
+    }
+    let bytes = needs.iter().fold(0_u64, |sum, need| sum.saturating_add(need.bytes));
+    let files = plan.steps.len();
+    if files > MAX_FILES || bytes > MAX_BYTES {
+        return Err(ApplyError::TooMuch { files, bytes });
+    }
+    Ok(root.refuse_full(&needs)?)
+}
+
+/// The folders that files go to, staged or in place; after them those that come by a rename.
+fn places(plan: &Plan) -> (Vec<&str>, Vec<&str>) {
+    let (mut folders, mut coming) = (Vec::new(), Vec::new());
+    for step in &plan.steps {
+        match &step.change {
+            Change::Remove => {}
+            Change::File { staged, .. } => folders.extend([split(&step.path).0, split(staged).0]),
+            Change::Folder { folder, staged, .. } => {
+                folders.extend([split(folder).0, split(staged).0]);
+                coming.push(folder.as_str());
+            }
+        }
+    }
+    (folders, coming)
+}
+
 /// Copies of everything old and staged files of everything new, all synced.
 fn prepare(root: &Root, plan: &Plan) -> Result<(), ApplyError> {
     for step in &plan.steps {
@@ -73,18 +157,18 @@ fn prepare(root: &Root, plan: &Plan) -> Result<(), ApplyError> {
             keep(root, &step.path, backup)?;
         }
     }
+    let (made, coming) = places(plan);
+    folders::make(root, &made, &coming)?;
     for step in &plan.steps {
         match &step.change {
             Change::Remove => {}
             Change::File { staged, .. } => {
-                root.create_dirs(split(&step.path).0, 0o755)?;
-                root.create_dirs(split(staged).0, 0o755)?;
                 stage(root, step, plan)?;
                 root.sync(split(staged).0)?;
             }
             Change::Folder { folder, staged, .. } => {
-                root.create_dirs(split(folder).0, 0o755)?;
                 root.create_dirs(staged, 0o755)?;
+                root.label_folder(staged, root.folder_label(folder)?)?;
                 stage(root, step, plan)?;
                 root.sync(staged)?;
             }
@@ -97,7 +181,7 @@ fn stage(root: &Root, step: &Step, plan: &Plan) -> Result<(), ApplyError> {
     let Some(staged) = step.change.staged(&step.path) else {
         return Ok(());
     };
-    let attributes = &staged.attributes;
+    let attributes = &attributes(root, step, &staged)?;
     let (digest, from) = match plan.contents.get(&step.path) {
         Some(Source::Bytes(bytes)) => return Ok(root.stage(&staged.at, bytes, attributes)?),
         Some(Source::Program(program)) => {
@@ -116,6 +200,22 @@ fn stage(root: &Root, step: &Step, plan: &Plan) -> Result<(), ApplyError> {
     } else {
         Err(ApplyError::Busy { path: from })
     }
+}
+
+/// The attributes of a staged file: its label of SELinux is that of what it takes the place of, and
+/// one that comes from another folder has that of the folder it goes to, as if it had been made there.
+fn attributes(root: &Root, step: &Step, staged: &Staged<'_>) -> Result<Attributes, FileError> {
+    let label = step.before.as_ref().and_then(|before| before.xattrs.label());
+    let folder = split(&step.path).0;
+    let label = match label {
+        None if split(&staged.at).0 != folder => root.folder_label(folder)?,
+        label => label,
+    };
+    let attributes = staged.attributes.clone();
+    Ok(Attributes {
+        xattrs: attributes.xattrs.labelled(label),
+        ..attributes
+    })
 }
 
 /// Keeps a copy of what is at `path`.

@@ -1,12 +1,13 @@
 //! The command line.
 
 use std::io::IsTerminal as _;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::error::ErrorKind;
-use clap::{CommandFactory as _, Parser, ValueEnum};
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use node_agent::agent::{Options, Source};
 use node_agent::cluster::Cluster;
 use node_agent::hands::{By, PROC, Reach};
@@ -18,12 +19,46 @@ use policy::verifier::CredentialProvider;
 use policy::version::Version;
 use tracing_subscriber::EnvFilter;
 
-/// Keep a node's container runtime as a folder of image-signature policies asks.
+/// Keep a node's container runtime as image-signature policies ask, from the cluster or a folder.
 ///
 /// Exit codes with --once: 0 applied and every policy valid; 1 something is invalid or was not
 /// applied; 2 wrong usage.
 #[derive(Debug, Parser)]
-#[command(name = "nodeseal-agent", version)]
+#[command(
+    name = "nodeseal-agent",
+    version,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) args: Option<Args>,
+}
+
+/// What else there is to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Take everything off the node, also when the API server is down: every file is as it was
+    /// before nodeseal. End the agent first
+    ///
+    /// Exit codes: 0 everything was given back; 1 something is left, and says so.
+    Uninstall {
+        /// Root of the node's file system
+        #[arg(long, value_name = "DIR")]
+        root: PathBuf,
+    },
+    /// List the files that the agent keeps on the node
+    Files {
+        /// Root of the node's file system
+        #[arg(long, value_name = "DIR")]
+        root: PathBuf,
+    },
+}
+
+/// What the agent works with.
+#[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Folder with policies (.yaml, .yml, .json), read with its sub-folders and watched
     #[arg(long, value_name = "DIR", required_unless_present = "node_name")]
@@ -91,6 +126,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SECONDS", default_value_t = 60,
           value_parser = clap::value_parser!(u64).range(1..=86_400))]
     recheck: u64,
+    /// Where metrics and health are served, over plain HTTP: an address and port, or `off`
+    #[arg(long, value_name = "ADDRESS", default_value = "off", value_parser = metrics_address)]
+    metrics_address: MetricsAddress,
     /// How the status is printed
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
@@ -138,6 +176,18 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// Where metrics are served, if they are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MetricsAddress(pub(crate) Option<SocketAddr>);
+
+fn metrics_address(text: &str) -> Result<MetricsAddress, String> {
+    if text == "off" {
+        return Ok(MetricsAddress(None));
+    }
+    let address = text.parse().map_err(|_| "give an address and a port, such as 127.0.0.1:9464")?;
+    Ok(MetricsAddress(Some(address)))
+}
+
 fn image(text: &str) -> Result<String, String> {
     sandbox::scope(text).map(|_| text.to_owned())
 }
@@ -169,6 +219,10 @@ impl Args {
         Duration::from_secs(self.recheck)
     }
 
+    pub(crate) fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_address.0
+    }
+
     /// The cluster to follow, if one is.
     pub(crate) fn cluster(&self) -> Option<Cluster> {
         let node = self.node_name.clone()?;
@@ -194,7 +248,7 @@ impl Args {
         };
         match foreign.iter().find(|(_, given)| *given) {
             None => Ok(()),
-            Some((option, _)) => Err(Self::command().error(
+            Some((option, _)) => Err(Cli::command().error(
                 ErrorKind::ArgumentConflict,
                 format!("{option} has no meaning with --runtime {name}"),
             )),

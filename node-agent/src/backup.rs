@@ -1,4 +1,5 @@
-//! Copies of files that others wrote, kept beside a note about their mode and owner.
+//! Copies of files that others wrote, kept beside a note about their mode, owner and extended
+//! attributes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,14 +8,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::journal::Backup;
 use crate::layout;
-use crate::root::{Attributes, FileError, Root, Seen};
+use crate::root::{Attributes, FileError, Root, Seen, Xattrs};
 use crate::state::State;
 use crate::transaction::READ_LIMIT;
 
 /// How many copies of changes to one file are kept, besides the original.
 const CHANGES: usize = 5;
-/// The most bytes of a note.
-const NOTE_LIMIT: u64 = 64 * 1024;
+/// The most bytes of a note: extended attributes are in it, in hexadecimal.
+const NOTE_LIMIT: u64 = 256 * 1024;
 
 /// The note beside a copy, so that the file can be put back as it was.
 #[derive(Serialize, Deserialize)]
@@ -25,6 +26,8 @@ struct Note {
     mode: String,
     uid: u32,
     gid: u32,
+    #[serde(default, skip_serializing_if = "Xattrs::is_empty")]
+    xattrs: Xattrs,
 }
 
 /// Writes the note of a lasting copy.
@@ -35,10 +38,25 @@ pub fn write_note(root: &Root, path: &str, backup: &Backup) -> Result<(), FileEr
         mode: format!("{:04o}", backup.mode),
         uid: backup.uid,
         gid: backup.gid,
+        xattrs: backup.xattrs.clone(),
     };
     // Strings and numbers always become JSON.
     let bytes = serde_json::to_vec(&note).unwrap_or_default();
     root.replace(&note_of(&backup.copy), &bytes, &Attributes::mode(0o600))
+}
+
+/// The path that a copy is of, as one name, by the name of the copy: `<path>.<digest>`, as the plan
+/// names copies. The notes beside them end otherwise.
+fn copied(name: &str) -> Option<&str> {
+    let (path, digest) = name.rsplit_once('.')?;
+    let is_digest = digest.len() == 16 && digest.bytes().all(|b| b.is_ascii_hexdigit());
+    is_digest.then_some(path)
+}
+
+/// Whether this is the name of a copy or of its note.
+#[must_use]
+pub fn is_ours(name: &str) -> bool {
+    copied(name.strip_suffix(".json").unwrap_or(name)).is_some()
 }
 
 fn note_of(copy: &str) -> String {
@@ -64,6 +82,7 @@ pub fn original(root: &Root, copy: &str) -> Result<Option<Seen>, FileError> {
             mode,
             uid: note.uid,
             gid: note.gid,
+            xattrs: note.xattrs,
         }))
 }
 
@@ -78,14 +97,9 @@ pub fn prune(root: &Root, state: &State) -> Result<(), FileError> {
     let mut copies: BTreeMap<String, Vec<_>> = BTreeMap::new();
     for (name, _) in root.entries(layout::BACKUP_DIR)?.unwrap_or_default() {
         let copy = format!("{}/{name}", layout::BACKUP_DIR);
-        // `<path>.<digest>`, as the plan names copies; the notes beside them end otherwise.
-        let Some((path, digest)) = name.rsplit_once('.') else {
+        let Some(path) = copied(&name).filter(|_| !originals.contains(&copy)) else {
             continue;
         };
-        let is_digest = digest.len() == 16 && digest.bytes().all(|b| b.is_ascii_hexdigit());
-        if !is_digest || originals.contains(&copy) {
-            continue;
-        }
         if let Some(modified) = root.modified(&copy)? {
             let of_path = copies.entry(path.to_owned()).or_default();
             of_path.push((modified, copy));
@@ -123,6 +137,7 @@ mod tests {
             mode: 0o640,
             uid: 7,
             gid: 8,
+            xattrs: Xattrs::default(),
             lasting: true,
         };
         root.replace(&copy, bytes, &Attributes::mode(0o600))

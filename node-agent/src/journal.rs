@@ -6,7 +6,7 @@
 use policy::digest::Digest;
 use serde::{Deserialize, Serialize};
 
-use crate::root::{Attributes, Seen, split};
+use crate::root::{Attributes, Seen, Xattrs, split};
 
 /// The version of the journal's format.
 const VERSION: u32 = 1;
@@ -27,6 +27,9 @@ pub enum Change {
         /// given back.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         owner: Option<(u32, u32)>,
+        /// Extended attributes of the new file: of one that is given back, or stays others'.
+        #[serde(default, skip_serializing_if = "Xattrs::is_empty")]
+        xattrs: Xattrs,
     },
     /// A folder that holds the file alone is renamed to where none was, so that the folder is
     /// never empty.
@@ -48,22 +51,32 @@ impl Change {
     /// Where the new content of `path` waits and what it is; `None` for a removal.
     #[must_use]
     pub fn staged(&self, path: &str) -> Option<Staged<'_>> {
-        let (at, sha256, mode, owner) = match self {
+        let (at, sha256, attributes) = match self {
             Self::File {
                 staged,
                 sha256,
                 mode,
                 owner,
-            } => (staged.clone(), sha256, *mode, *owner),
+                xattrs,
+            } => {
+                let attributes = Attributes {
+                    mode: *mode,
+                    owner: *owner,
+                    xattrs: xattrs.clone(),
+                };
+                (staged.clone(), sha256, attributes)
+            }
             Self::Folder {
                 staged,
                 sha256,
                 mode,
                 ..
-            } => (format!("{staged}/{}", split(path).1), sha256, *mode, None),
+            } => {
+                let at = format!("{staged}/{}", split(path).1);
+                (at, sha256, Attributes::mode(*mode))
+            }
             Self::Remove => return None,
         };
-        let attributes = Attributes { mode, owner };
         Some(Staged {
             at,
             sha256,
@@ -79,7 +92,7 @@ pub struct Staged<'a> {
     pub at: String,
     /// Its digest.
     pub sha256: &'a Digest,
-    /// Its mode and owner.
+    /// Its mode, owner and extended attributes. The last are set with the bytes, and not compared.
     pub attributes: Attributes,
 }
 
@@ -87,11 +100,11 @@ impl Staged<'_> {
     /// True when this is what was seen; `uid` is the agent's own.
     #[must_use]
     pub fn is(&self, seen: &Seen, uid: u32) -> bool {
-        let Attributes { mode, owner } = self.attributes;
+        let Attributes { mode, owner, .. } = &self.attributes;
         seen.sha256 == *self.sha256
-            && seen.mode == mode
+            && seen.mode == *mode
             && match owner {
-                Some(owner) => owner == (seen.uid, seen.gid),
+                Some(owner) => *owner == (seen.uid, seen.gid),
                 None => seen.uid == uid,
             }
     }
@@ -111,6 +124,9 @@ pub struct Backup {
     pub uid: u32,
     /// Group of the old file.
     pub gid: u32,
+    /// Extended attributes of the old file.
+    #[serde(default, skip_serializing_if = "Xattrs::is_empty")]
+    pub xattrs: Xattrs,
     /// True for a file that others wrote: its copy outlives the apply.
     pub lasting: bool,
 }
@@ -124,6 +140,7 @@ impl Backup {
             mode: self.mode,
             uid: self.uid,
             gid: self.gid,
+            xattrs: self.xattrs.clone(),
         }
     }
 }
@@ -196,6 +213,7 @@ mod tests {
             sha256: Digest::of(b"new"),
             mode: 0o644,
             owner: None,
+            xattrs: Xattrs::default(),
         };
         let before = Backup {
             copy: "var/lib/nodeseal/backup/rollback/etc+a".to_owned(),
@@ -203,6 +221,7 @@ mod tests {
             mode: 0o600,
             uid: 0,
             gid: 0,
+            xattrs: Xattrs::default(),
             lasting: false,
         };
         Journal::new(vec![

@@ -5,6 +5,7 @@
 use policy::paths::{STAGING_DIR, STATE_DIR, VERIFIER_DIR, VERIFIER_NAME};
 
 use crate::root::{TEMPORARY_SUFFIX, split, temporary};
+use crate::verdicts;
 
 /// The last good policies, compiled but not flattened.
 pub const BUNDLE: &str = "var/lib/nodeseal/bundle";
@@ -24,9 +25,22 @@ pub const STARTED: &str = "var/lib/nodeseal/started.json";
 pub const PROBE: &str = "var/lib/nodeseal/probe.json";
 /// Covered images that were pulled again since their signatures are looked for.
 pub const REFRESHED: &str = "var/lib/nodeseal/refreshed.json";
+/// Folders outside of here that the agent made.
+pub const FOLDERS: &str = "var/lib/nodeseal/folders.json";
 /// All files of the agent's own that are written by way of a temporary one.
-pub const OWN_FILES: [&str; 9] = [
-    BUNDLE, STATE, STATUS, JOURNAL, GOOD, TRIALS, STARTED, PROBE, REFRESHED,
+pub const OWN_FILES: [&str; 12] = [
+    BUNDLE,
+    STATE,
+    STATUS,
+    JOURNAL,
+    GOOD,
+    TRIALS,
+    STARTED,
+    PROBE,
+    REFRESHED,
+    FOLDERS,
+    verdicts::PLACE,
+    verdicts::SEEN,
 ];
 /// Held by the one agent that works on this root.
 pub const LOCK: &str = "var/lib/nodeseal/lock";

@@ -18,6 +18,7 @@
 pub mod agent;
 pub mod apply;
 pub mod backup;
+pub mod books;
 pub mod check;
 pub mod cluster;
 pub mod error;
@@ -25,6 +26,7 @@ pub mod fault;
 pub mod hands;
 pub mod journal;
 pub mod layout;
+pub mod leave;
 pub mod ledger;
 pub mod live;
 pub mod lock;

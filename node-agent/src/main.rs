@@ -1,23 +1,40 @@
 //! `nodeseal-agent`: keeps one node's files as a folder of policies, or the cluster, asks.
 
 mod args;
+mod commands;
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Parser as _;
 use node_agent::agent::{Agent, Look};
+use node_agent::books::Books;
 use node_agent::cluster::{self, Calls, Order, Said};
 use node_agent::hands::Hands;
+use node_agent::metrics::{self, Health, Metrics};
 use node_agent::turn::turn;
 use node_agent::watch;
 use tokio::sync::watch::channel;
 
-use crate::args::{Args, Output};
+use crate::args::{Args, Cli, Output};
+
+/// How long one turn may take before the agent counts as stuck: images that are pulled again, a restart
+/// and a proof have their own deadlines, which add up to less.
+const TURN: Duration = Duration::from_mins(15);
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let cli = Cli::parse();
+    if let Some(command) = cli.command {
+        return commands::run(command);
+    }
+    let Some(args) = cli.args else {
+        // clap asks for them where there is no command.
+        return ExitCode::from(2);
+    };
     if let Err(error) = args.check() {
         error.exit();
     }
@@ -40,6 +57,7 @@ fn main() -> ExitCode {
 
 fn run(args: Args) -> anyhow::Result<ExitCode> {
     let (output, once, recheck) = (args.output, args.once, args.recheck());
+    let address = args.metrics_address();
     let cluster = args.cluster();
     if cluster.is_some() {
         // Whoever was first, there is one.
@@ -57,7 +75,7 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
         .build()
         .context("cannot start the event loop")?;
     if once {
-        let (look, _) = runtime.block_on(turn(&mut agent, hands.as_mut()));
+        let (look, _) = runtime.block_on(turn(&mut agent, hands.as_mut(), None));
         tell(output, &look);
         return Ok(if look.status.is_clean() {
             ExitCode::SUCCESS
@@ -65,6 +83,7 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
             ExitCode::from(1)
         });
     }
+    let books = books(&agent, address, recheck)?;
     let mut first = true;
     let mut news = move |look: &Look| {
         if std::mem::take(&mut first) || look.is_news {
@@ -74,14 +93,14 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
     runtime.block_on(async {
         let Some(cluster) = cluster else {
             return Ok::<_, anyhow::Error>(
-                watch::run(agent, hands, recheck, None, |_, look| news(look)).await?,
+                watch::run(agent, hands, Some(books), recheck, None, |_, look| news(look)).await?,
             );
         };
         let calls = Calls::new(&cluster).await?;
         let (orders, taken) = channel(Order::default());
         let (says, said) = channel(None);
         let follow = cluster::follow(calls, agent.stored_bundle(), orders, said);
-        let keep = watch::run(agent, hands, recheck, Some(taken), |_, look| {
+        let keep = watch::run(agent, hands, Some(books), recheck, Some(taken), |_, look| {
             news(look);
             let (status, generation) = (look.status.clone(), look.generation);
             says.send_replace(Some(Said { status, generation }));
@@ -92,6 +111,17 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The books, and their server where one is asked for.
+fn books(agent: &Agent, address: Option<SocketAddr>, recheck: Duration) -> anyhow::Result<Books> {
+    let (metrics, health) = (Metrics::new(), Health::new(recheck + TURN));
+    let (metrics, health) = (Arc::new(metrics), Arc::new(health));
+    if let Some(address) = address {
+        let bound = metrics::spawn(address, Arc::clone(&metrics), Arc::clone(&health))?;
+        tracing::info!("metrics are served on {bound}");
+    }
+    Ok(Books::open(agent, metrics, health))
 }
 
 fn tell(output: Output, look: &Look) {

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use crds::Severity;
 use crds::load::{InvalidObject, Loaded};
-use crds::types::Enforcement;
 
 use crate::merge::{Reading, SettingsReading};
 use crate::status::Problem;
@@ -90,7 +89,7 @@ fn convert(loaded: Loaded, empty: &[String], dir: &Path) -> (Reading, Vec<Proble
     if let Some(settings) = loaded.settings {
         reading.settings = SettingsReading::Valid(settings, settings_file.clone());
     }
-    let mut problems: Vec<Problem> = loaded
+    let problems: Vec<Problem> = loaded
         .problems
         .iter()
         .map(|problem| Problem {
@@ -102,12 +101,6 @@ fn convert(loaded: Loaded, empty: &[String], dir: &Path) -> (Reading, Vec<Proble
             message: problem.message.clone(),
         })
         .collect();
-    if loaded
-        .config
-        .is_some_and(|config| config.enforcement == Enforcement::Disabled)
-    {
-        problems.push(not_disabled(settings_file));
-    }
     reading.policies = loaded
         .policies
         .into_iter()
@@ -117,18 +110,4 @@ fn convert(loaded: Loaded, empty: &[String], dir: &Path) -> (Reading, Vec<Proble
         })
         .collect();
     (reading, problems)
-}
-
-/// The emergency stop of a cluster. Ignoring it in silence would be worse than not having it.
-fn not_disabled(file: String) -> Problem {
-    Problem {
-        file,
-        line: 0,
-        severity: "error".to_owned(),
-        object: "EnforcementConfig/default".to_owned(),
-        field: "spec.enforcement".to_owned(),
-        message: "an agent that reads a folder does not act on `Disabled`: to enforce nothing, \
-                  remove the policies and set `defaultAction: Allow`"
-            .to_owned(),
-    }
 }

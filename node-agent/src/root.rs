@@ -7,9 +7,11 @@
 //!
 //! Paths are relative to the root, without a leading slash: `etc/nodeseal/verifier/policy.json`.
 
+mod guard;
 pub(crate) mod hash;
 mod read;
 mod write;
+mod xattr;
 
 use std::fmt;
 use std::io;
@@ -19,8 +21,10 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
+pub use self::guard::Need;
 pub use self::read::{Content, EntryKind, Seen};
-pub use self::write::Attributes;
+pub use self::write::{Attributes, Emptied};
+pub use self::xattr::Xattrs;
 
 /// What goes wrong with one file. Each variant names the full path and what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +69,57 @@ pub enum FileError {
         /// The root that nothing leaves.
         root: String,
     },
+    /// chattr(1) keeps a file or a folder from being changed.
+    #[error(
+        "{path} is {flag} (chattr +{letter}): remove the flag with `chattr -{letter} {path}`, or \
+         keep nodeseal from this file; nodeseal takes no such flag away"
+    )]
+    Locked {
+        /// The file or folder.
+        path: String,
+        /// What it is.
+        flag: &'static str,
+        /// The flag's letter.
+        letter: char,
+    },
+    /// A file has attributes that could not be given back with it.
+    #[error(
+        "{path} has more extended attributes than are kept of one file ({names} names without \
+         those of the kernel, {bytes} bytes), or one whose name is not UTF-8: remove some, \
+         see getfattr(1)",
+        names = xattr::MAX_NAMES,
+        bytes = xattr::MAX_BYTES
+    )]
+    Attributes {
+        /// The file.
+        path: String,
+    },
+    /// There is no room for what is to be written.
+    #[error(
+        "cannot write {path}: its file system has {free} bytes free, and {needed} are needed: \
+         make room there"
+    )]
+    Full {
+        /// A file that does not fit.
+        path: String,
+        /// What is needed on its file system, in bytes.
+        needed: u64,
+        /// What is free there.
+        free: u64,
+    },
+    /// There can be no more files.
+    #[error(
+        "cannot write {path}: its file system has {free} inodes free, and {needed} are needed: \
+         remove files there"
+    )]
+    NoInodes {
+        /// A file that cannot be made.
+        path: String,
+        /// How many are needed on its file system.
+        needed: u64,
+        /// How many are free there.
+        free: u64,
+    },
     /// The operating system refused.
     #[error("cannot {action} {path}: {source}")]
     Io {
@@ -82,7 +137,13 @@ impl FileError {
     /// call that failed.
     #[must_use]
     pub fn is_foreign(&self) -> bool {
-        matches!(self, Self::Symlink { .. } | Self::WrongKind { .. })
+        matches!(
+            self,
+            Self::Symlink { .. }
+                | Self::WrongKind { .. }
+                | Self::Locked { .. }
+                | Self::Attributes { .. }
+        )
     }
 }
 

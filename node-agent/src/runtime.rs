@@ -18,7 +18,7 @@ use crate::plan::{Others, Target};
 use crate::refresh::{Refreshed, Stale};
 use crate::root::{FileError, Root};
 use crate::started::Reads;
-use crate::state::State;
+use crate::state::{Record, Role, State};
 use crate::status::{self, Report};
 
 pub use self::told::{Told, ToldError};
@@ -101,16 +101,6 @@ impl Set {
             in_force: false,
         }
     }
-
-    /// What takes everything off the node.
-    #[must_use]
-    pub fn leaving(targets: Vec<Target>) -> Self {
-        Self {
-            targets,
-            others: Others::GiveBackAll,
-            in_force: true,
-        }
-    }
 }
 
 /// What a runtime makes of a bundle.
@@ -141,6 +131,33 @@ pub enum Restarts {
     Crio(Option<String>),
 }
 
+/// What takes everything off a node again, whatever ran there.
+///
+/// The verifier goes first: without its policy it would refuse every pull. That signatures are looked
+/// up on a CRI-O node ends last, after the rules that need them.
+#[must_use]
+pub fn leaving(root: &Root, state: &State) -> Set {
+    let rank = |path: &str, record: &Record| match record.role {
+        Role::Verifier => 0,
+        Role::Config | Role::Edited if path.starts_with("etc/containers/") => 2,
+        Role::Config | Role::Edited => 1,
+    };
+    let mut targets = containerd::without_ours(root, state);
+    let mut paths: Vec<_> = state
+        .files
+        .iter()
+        .filter(|(path, _)| !targets.iter().any(|target| target.path() == Some(path)))
+        .map(|(path, record)| (rank(path, record), path.clone()))
+        .collect();
+    paths.sort();
+    targets.extend(paths.into_iter().map(|(_, path)| Target::Restore { path }));
+    Set {
+        targets,
+        others: Others::GiveBackAll,
+        in_force: true,
+    }
+}
+
 impl Runtime {
     /// Gathers the node's facts, renders **all** files and checks **all** of them.
     pub fn render(
@@ -152,24 +169,6 @@ impl Runtime {
         match self {
             Self::Containerd(containerd) => containerd.render(node, bundle, report),
             Self::Crio(crio) => crio.render(node, bundle, report),
-        }
-    }
-
-    /// What takes everything off the node again.
-    pub fn leave(&self, node: Node<'_>, report: &mut Report) -> Result<Vec<Set>, CycleError> {
-        match self {
-            Self::Containerd(_) => {
-                let targets = containerd::leaving(node.root, node.state);
-                Ok(vec![Set::leaving(targets)])
-            }
-            Self::Crio(crio) => {
-                let nothing = Node {
-                    probe: None,
-                    ..node
-                };
-                let rendered = crio.render(nothing, &Bundle::default(), report)?;
-                Ok(rendered.sets)
-            }
         }
     }
 

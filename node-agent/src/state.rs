@@ -1,9 +1,12 @@
 //! The record of what the agent wrote: by it, its own files are told from those of others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use policy::digest::Digest;
 use serde::{Deserialize, Serialize};
+
+use crate::layout::VerifierPlace;
+use crate::root::split;
 
 /// The version of the record's format.
 const VERSION: u32 = 1;
@@ -81,6 +84,25 @@ impl State {
         let mut bytes = serde_json::to_vec_pretty(self)?;
         bytes.push(b'\n');
         Ok(bytes)
+    }
+
+    /// The folders that the files need, each with all above it.
+    #[must_use]
+    pub fn folders(&self) -> BTreeSet<String> {
+        let mut folders = BTreeSet::new();
+        for (path, record) in &self.files {
+            let folder = split(path).0;
+            let staging = Some(record.role)
+                .filter(|role| *role == Role::Verifier)
+                .and_then(|_| VerifierPlace::in_folder(&format!("/{folder}")).ok())
+                .map(|place| place.staging);
+            for mut folder in [Some(folder), staging.as_deref()].into_iter().flatten() {
+                while !folder.is_empty() && folders.insert(folder.to_owned()) {
+                    folder = split(folder).0;
+                }
+            }
+        }
+        folders
     }
 
     /// True when `digest` is what the agent last wrote at `path`.

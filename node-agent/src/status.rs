@@ -58,6 +58,43 @@ pub struct Status {
     /// How often a file was put back since the agent started.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub drift: u64,
+    /// When that last happened and what differed; absent before the first time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_drift: Option<LastDrift>,
+    /// Image and reason of what was refused in the last hour. At most ten.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<(String, String)>,
+    /// Whether more was refused.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub refused_cut: bool,
+    /// Covered images on the node that no verdict let in.
+    #[serde(default, skip_serializing_if = "Unverified::is_none")]
+    pub unverified: Unverified,
+}
+
+/// The last time that files were put back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastDrift {
+    /// When.
+    pub time: Timestamp,
+    /// What was met then.
+    pub notes: Vec<String>,
+}
+
+/// Covered images that no verdict let in.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unverified {
+    /// How many.
+    pub count: usize,
+    /// The first of them by name, at most ten.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
+}
+
+impl Unverified {
+    fn is_none(&self) -> bool {
+        self.count == 0
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
@@ -208,6 +245,7 @@ impl Status {
                 )
             }),
         };
+        let last_drift = last_drift(report.drift, &last_apply_notes, previous, now);
         let previous_bundle = previous.and_then(|previous| {
             let is_new = previous.applied_bundle != report.bundle;
             is_new
@@ -240,6 +278,13 @@ impl Status {
             warnings: report.warnings,
             files: report.files,
             drift: report.drift,
+            last_drift,
+            refused: report.refused.pairs,
+            refused_cut: report.refused.is_cut,
+            unverified: Unverified {
+                count: report.unverified.count,
+                names: report.unverified.names,
+            },
         }
     }
 
@@ -270,6 +315,23 @@ impl Status {
         bytes.push(b'\n');
         Ok(bytes)
     }
+}
+
+/// When files were last put back: now, where the count is another than before. A count that begins
+/// anew is that of another agent.
+fn last_drift(
+    drift: u64,
+    notes: &[String],
+    previous: Option<&Status>,
+    now: Timestamp,
+) -> Option<LastDrift> {
+    let before = previous.filter(|previous| previous.drift == drift);
+    let is_new = || LastDrift {
+        time: now,
+        notes: notes.to_vec(),
+    };
+    let same = before.and_then(|before| before.last_drift.clone());
+    (drift > 0).then(|| same.unwrap_or_else(is_new))
 }
 
 #[cfg(test)]

@@ -64,6 +64,7 @@ pub fn can_go_forward(root: &Root, steps: &[Step]) -> Result<bool, FileError> {
 pub fn forward(root: &Root, steps: &[Step]) -> Result<(), StepError> {
     for step in steps {
         if is_done(root, step)? {
+            settle(root, step)?;
             continue;
         }
         match &step.change {
@@ -71,6 +72,19 @@ pub fn forward(root: &Root, steps: &[Step]) -> Result<(), StepError> {
             Change::Folder { folder, staged, .. } => root.rename(staged, folder)?,
             Change::Remove => root.remove(&step.path)?,
         }
+    }
+    Ok(())
+}
+
+/// A step that is done already may have been done by an agent that ended before it synced the
+/// folder. The journal must not be gone before the change is on disk.
+fn settle(root: &Root, step: &Step) -> Result<(), FileError> {
+    let of_folder = match &step.change {
+        Change::Folder { folder, .. } => Some(split(folder).0),
+        _ => None,
+    };
+    for folder in [Some(split(&step.path).0), of_folder].into_iter().flatten() {
+        root.sync_if_there(folder)?;
     }
     Ok(())
 }
@@ -86,11 +100,15 @@ pub fn back(root: &Root, steps: &[Step]) -> Result<(), StepError> {
                     discard_folder(root, staged, &step.path)?;
                     root.rename(folder, staged)?;
                     discard_folder(root, staged, &step.path)?;
+                } else {
+                    settle(root, step)?;
                 }
             }
             (None, _) => {
                 if is_done(root, step)? {
                     root.remove(&step.path)?;
+                } else {
+                    settle(root, step)?;
                 }
             }
         }
@@ -106,7 +124,7 @@ fn restore(root: &Root, step: &Step, backup: &Backup) -> Result<(), StepError> {
         Err(error) if error.is_foreign() => return Ok(()),
         there => {
             if there? == Some(old.clone()) {
-                return Ok(());
+                return Ok(settle(root, step)?);
             }
         }
     }

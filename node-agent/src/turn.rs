@@ -4,15 +4,23 @@ use jiff::Timestamp;
 use node_runtime::probe::{Doubt, Proof};
 
 use crate::agent::{Agent, Look, Wants};
+use crate::books::Books;
 use crate::hands::{Done, Hands};
 
 /// The most things that are done before a status is told. What is left follows at once.
 const MOST: usize = 8;
 
 /// Takes a turn. The second part is what is left to do, now or later.
-pub async fn turn(agent: &mut Agent, hands: Option<&mut Hands>) -> (Look, Wants) {
+pub async fn turn(
+    agent: &mut Agent,
+    hands: Option<&mut Hands>,
+    mut books: Option<&mut Books>,
+) -> (Look, Wants) {
     let Some(hands) = hands else {
         let wants = agent.bring();
+        if let Some(books) = books {
+            books.turned(agent, &wants);
+        }
         return (agent.conclude(Timestamp::now()), wants);
     };
     let mut wants = Wants::default();
@@ -22,6 +30,9 @@ pub async fn turn(agent: &mut Agent, hands: Option<&mut Hands>) -> (Look, Wants)
         let Some(done) = hands.act(&wants).await else {
             break;
         };
+        if let Some(books) = &mut books {
+            books.done(&done);
+        }
         match done {
             Done::Pulled(pulled) => agent.pulled(pulled),
             Done::Restarted(restarted) => agent.restarted(&restarted),
@@ -40,6 +51,9 @@ pub async fn turn(agent: &mut Agent, hands: Option<&mut Hands>) -> (Look, Wants)
                 }
             }
         }
+    }
+    if let Some(books) = books {
+        books.turned(agent, &wants);
     }
     (agent.conclude(Timestamp::now()), wants)
 }

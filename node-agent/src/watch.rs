@@ -3,13 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use notify::event::{AccessKind, AccessMode, EventKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::agent::{Agent, Look, Source, Wants};
+use crate::books::Books;
 use crate::cluster::Order;
 use crate::hands::Hands;
 use crate::root::split;
@@ -26,12 +28,25 @@ const DRIFT_QUIET: Duration = Duration::from_millis(50);
 /// After this long it is put back anyway.
 const DRIFT_PATIENCE: Duration = Duration::from_millis(300);
 
+/// How often the verifier's log is read.
+const VERDICTS: Duration = Duration::from_secs(5);
+
 /// Why the loop cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum WatchError {
     /// The signals that end the agent cannot be received.
     #[error("cannot receive signals: {0}")]
     Signals(#[source] std::io::Error),
+}
+
+/// What ends the wait for the next turn.
+enum Woken {
+    /// The agent was asked to end.
+    End,
+    /// It is time.
+    Again,
+    /// Something changed.
+    By(Change),
 }
 
 /// Whose change was seen.
@@ -51,13 +66,14 @@ enum Change {
 pub async fn run(
     mut agent: Agent,
     mut hands: Option<Hands>,
+    mut books: Option<Books>,
     recheck: Duration,
     mut orders: Option<watch::Receiver<Order>>,
     mut tell: impl FnMut(&Agent, &Look),
 ) -> Result<(), WatchError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(WatchError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(WatchError::Signals)?;
-    loop {
+    'turns: loop {
         // Before the look, so that nothing that happens during it is missed; and anew each time,
         // because folders that are swapped or made again have to be watched again.
         let socket = hands.as_ref().and_then(Hands::socket);
@@ -70,21 +86,34 @@ pub async fn run(
         let (look, wants) = tokio::select! {
             biased;
             // What a turn does to files it does at one go; what it waits for goes on without it.
-            () = stop(&mut terminate, &mut interrupt) => return Ok(()),
-            turned = turn(&mut agent, hands.as_mut()) => turned,
+            () = stop(&mut terminate, &mut interrupt) => break,
+            turned = turn(&mut agent, hands.as_mut(), books.as_mut()) => turned,
         };
         tell(&agent, &look);
         if absent.iter().any(|dir| dir.is_dir()) {
             // The look made folders that could not be watched before it.
             continue;
         }
-        let seen = tokio::select! {
-            biased;
-            () = stop(&mut terminate, &mut interrupt) => return Ok(()),
-            Some(change) = changes.recv() => change,
-            // It is there as a whole: nothing to wait for.
-            () = ordered(&mut orders) => continue,
-            () = sleep_until(next(hands.as_ref(), &wants, recheck)) => continue,
+        let due = next(hands.as_ref(), &wants, recheck);
+        let seen = loop {
+            tokio::select! {
+                biased;
+                () = stop(&mut terminate, &mut interrupt) => break Woken::End,
+                Some(change) = changes.recv() => break Woken::By(change),
+                // It is there as a whole: nothing to wait for.
+                () = ordered(&mut orders) => break Woken::Again,
+                () = sleep_until(due) => break Woken::Again,
+                () = sleep(VERDICTS), if books.is_some() => {}
+            }
+            if books.as_mut().is_some_and(|books| books.read(&mut agent)) {
+                let look = agent.conclude(Timestamp::now());
+                tell(&agent, &look);
+            }
+        };
+        let seen = match seen {
+            Woken::End => break,
+            Woken::Again => continue,
+            Woken::By(change) => change,
         };
         let (quiet, patience) = match seen {
             Change::Policies => (QUIET, PATIENCE),
@@ -94,7 +123,7 @@ pub async fn run(
         while begin.elapsed() < patience {
             tokio::select! {
                 biased;
-                () = stop(&mut terminate, &mut interrupt) => return Ok(()),
+                () = stop(&mut terminate, &mut interrupt) => break 'turns,
                 more = timeout(quiet, changes.recv()) => match more {
                     Ok(Some(Change::Node)) if seen == Change::Policies => break,
                     Ok(_) => {}
@@ -104,6 +133,10 @@ pub async fn run(
         }
         drop(watcher);
     }
+    if let Some(books) = &mut books {
+        books.close(&agent);
+    }
+    Ok(())
 }
 
 /// When the next turn is taken if nothing happens.

@@ -352,16 +352,23 @@ fn a_misspelt_kind_is_no_removal() {
 }
 
 #[test]
-fn the_emergency_stop_is_not_ignored_in_silence() {
+fn the_emergency_stop_takes_everything_off_and_enabled_brings_it_back() {
     let node = Node::new();
-    node.policy_file(
-        "config.yaml",
-        &format!("{}  enforcement: Disabled\n", config("Allow")),
-    );
-    let ran = node.once().expect_code(1);
-    assert!(
-        ran.text("problems").contains("does not act on `Disabled`"),
-        "{:#}",
-        ran.status
-    );
+    node.policy_file("a.yaml", &policy("a", "a.example"));
+    let config = |enforcement| format!("{}  enforcement: {enforcement}\n", config("Reject"));
+    node.policy_file("config.yaml", &config("Enabled"));
+    node.once().expect_code(0);
+    for _ in 0..2 {
+        node.policy_file("config.yaml", &config("Disabled"));
+        let ran = node.once().expect_code(0);
+        for path in [POLICY, DROP_IN, VERIFIER] {
+            assert!(node.read(path).is_none(), "{path}");
+        }
+        assert_eq!(ran.condition("Enforcing")["reason"], "Disabled");
+        assert_eq!(ran.condition("Ready")["status"], "False");
+        node.policy_file("config.yaml", &config("Enabled"));
+        node.once().expect_code(0);
+        assert!(node.read_text(POLICY).contains("a.example"));
+        assert!(node.read(VERIFIER).is_some() && node.read(DROP_IN).is_some());
+    }
 }

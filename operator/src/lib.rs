@@ -25,6 +25,7 @@ pub mod index;
 mod lease;
 mod read;
 mod run;
+mod tell;
 mod watch;
 mod writer;
 
@@ -99,6 +100,7 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Resu
     };
     let parts = run::Parts {
         client,
+        identity: settings.identity,
         options: settings.options,
         events,
         fetchers,

@@ -16,7 +16,7 @@ use policy::model::PolicyId;
 use policy::problem::Reason;
 
 use crate::index::{
-    BundleObject, ConfigObject, Meta, NodeObject, NodePolicyObject, PolicyObject, Runtime,
+    BundleObject, ConfigObject, Meta, News, NodeObject, NodePolicyObject, PolicyObject, Runtime,
     SpecObject, TrustRootObject,
 };
 
@@ -165,6 +165,14 @@ pub(crate) fn node_policy(guard: DeserializeGuard<NodeImagePolicy>) -> NodePolic
         not_enforcing: not_enforcing(&status),
         unsupported: unsupported(&status),
         report: report(&status.conditions),
+        news: News {
+            drift: status.drift.clone(),
+            refused: status.refused.clone(),
+            refused_cut: status.refused_cut == Some(true),
+            unverified: status.unverified.clone(),
+            applied_since: since(&status.conditions, "Applied"),
+            enforcing_since: since(&status.conditions, "Enforcing"),
+        },
         runtime: status
             .runtime
             .as_ref()
@@ -207,6 +215,15 @@ fn unsupported(status: &NodeImagePolicyStatus) -> BTreeMap<PolicyId, Finding> {
         }
     }
     all
+}
+
+fn since(conditions: &[Condition], kind: &str) -> Option<Timestamp> {
+    let mut found = conditions
+        .iter()
+        .filter(|condition| condition.type_ == kind);
+    found
+        .next()
+        .map(|condition| condition.last_transition_time.0)
 }
 
 fn report(conditions: &[Condition]) -> Option<Report> {

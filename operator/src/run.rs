@@ -29,6 +29,8 @@ const BATCH: usize = 1000;
 /// What the loop works with.
 pub(crate) struct Parts {
     pub(crate) client: Client,
+    /// What tells this process from other replicas.
+    pub(crate) identity: String,
     pub(crate) options: Options,
     pub(crate) events: mpsc::Receiver<Event>,
     pub(crate) fetchers: Fetchers,
@@ -41,6 +43,7 @@ type Answer = (Write, Result<Option<Event>, WriteError>);
 
 struct Loop {
     client: Client,
+    identity: Arc<str>,
     index: Index,
     fetchers: Fetchers,
     health: Arc<Health>,
@@ -60,6 +63,7 @@ struct Loop {
 pub(crate) async fn run(parts: Parts) {
     let Parts {
         client,
+        identity,
         options,
         mut events,
         fetchers,
@@ -68,6 +72,7 @@ pub(crate) async fn run(parts: Parts) {
     } = parts;
     let mut state = Loop {
         client,
+        identity: identity.into(),
         index: Index::new(options),
         fetchers,
         health,
@@ -183,9 +188,9 @@ impl Loop {
             return;
         };
         self.busy.insert(key);
-        let client = self.client.clone();
+        let (client, identity) = (self.client.clone(), Arc::clone(&self.identity));
         self.answers.spawn(async move {
-            let answer = writer::write(client, &write).await;
+            let answer = writer::write(client, &identity, &write).await;
             (write, answer)
         });
     }

@@ -14,7 +14,7 @@ use policy::model::PolicyId;
 use serde_json::json;
 
 use crate::index::{Change, Event, Write};
-use crate::read;
+use crate::{read, tell};
 
 /// Who writes, as `managedFields` has it.
 pub(crate) const FIELD_MANAGER: &str = "nodeseal-operator";
@@ -32,16 +32,25 @@ pub(crate) enum WriteError {
     Deadline,
 }
 
-/// Writes, and says what the API server made of the object.
-pub(crate) async fn write(client: Client, write: &Write) -> Result<Option<Event>, WriteError> {
-    let attempt = tokio::time::timeout(DEADLINE, attempt(client, write));
+/// Writes, and says what the API server made of the object. `identity` is what events say of who
+/// tells.
+pub(crate) async fn write(
+    client: Client,
+    identity: &str,
+    write: &Write,
+) -> Result<Option<Event>, WriteError> {
+    let attempt = tokio::time::timeout(DEADLINE, attempt(client, identity, write));
     match attempt.await {
         Ok(answer) => Ok(answer?),
         Err(_) => Err(WriteError::Deadline),
     }
 }
 
-async fn attempt(client: Client, write: &Write) -> Result<Option<Event>, kube::Error> {
+async fn attempt(
+    client: Client,
+    identity: &str,
+    write: &Write,
+) -> Result<Option<Event>, kube::Error> {
     match write {
         Write::CreateBundle { name, spec } => create_bundle(client, name, spec).await,
         Write::SetBundle { node, uid, bundle } => {
@@ -118,6 +127,10 @@ async fn attempt(client: Client, write: &Write) -> Result<Option<Event>, kube::E
             };
             let api = Api::<PolicyBundle>::all(client);
             gone_is_fine(api.delete(name, &params).await)?;
+            Ok(None)
+        }
+        Write::Notice(notice) => {
+            tell::tell(client, identity, notice).await?;
             Ok(None)
         }
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::read::PolicyTable;
+pub use self::read::{LeftOut, PolicyTable};
 use crate::bundle::DefaultAction;
 use crate::digest::Digest;
 use crate::flatten::{Entry, Flat, FlatError};

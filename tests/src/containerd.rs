@@ -244,7 +244,7 @@ snapshotter = "{snapshotter}"
 }
 
 /// The default where it works; an overlay cannot lie on another overlay.
-pub(crate) fn snapshotter(folder: &Path) -> Result<&'static str> {
+pub fn snapshotter(folder: &Path) -> Result<&'static str> {
     let known = fs::read_to_string("/proc/filesystems").context("read the file systems")?;
     let known = known.lines().any(|line| line.ends_with("\toverlay"));
     let below = statfs(folder)

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Result;
 use clap::{Parser, Subcommand};
+use xtask::peers::Peer;
 use xtask::{bench, demo, generate, peers, product, test};
 
 /// Developer commands.
@@ -27,6 +29,9 @@ enum Task {
         /// Build only these.
         #[arg(long, value_delimiter = ',', value_name = "NAME")]
         only: Vec<String>,
+        /// Build also those that only `cargo xtask test --full` needs.
+        #[arg(long, conflicts_with = "only")]
+        all: bool,
     },
     /// Show the product at work on this machine.
     Demo(demo::Options),
@@ -48,12 +53,8 @@ enum Task {
 
 fn main() -> ExitCode {
     let done = match Args::parse().command {
-        Task::Peers { only } => peers::select(&only).and_then(|peers| {
-            for (name, path) in peers::ensure(&peers)? {
-                println!("{name}: {}", path.display());
-            }
-            Ok(())
-        }),
+        Task::Peers { all: true, .. } => build(&peers::all()),
+        Task::Peers { all: false, only } => peers::select(&only).and_then(|peers| build(&peers)),
         Task::Build { out } => product::build(&out),
         Task::Demo(options) => demo::run(options),
         Task::Bench { what } => bench::run(what),
@@ -68,4 +69,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn build(peers: &[&Peer]) -> Result<()> {
+    for (name, path) in peers::ensure(peers)? {
+        println!("{name}: {}", path.display());
+    }
+    Ok(())
 }

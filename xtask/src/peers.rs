@@ -25,6 +25,10 @@ pub struct Peer {
     tags: &'static str,
     /// Linker flags besides those that every peer gets.
     ldflags: &'static str,
+    /// A part of it is C: it needs a C compiler and libc's static library.
+    cgo: bool,
+    /// Only what runs with `--full` needs it.
+    full: bool,
     binaries: &'static [Binary],
 }
 
@@ -38,13 +42,30 @@ struct Binary {
     name: &'static str,
 }
 
+/// What starts containers for containerd.
+const SHIM: &str = "containerd-shim-runc-v2";
+
+/// Nothing special.
+const PLAIN: Peer = Peer {
+    name: "",
+    tags: "",
+    ldflags: "",
+    cgo: false,
+    full: false,
+    binaries: &[],
+};
+
+/// A containerd, without the snapshotters that need libraries or kernel modules of their own. It
+/// has to be told its version, by which capabilities go: otherwise it adds `+unknown`.
+const CONTAINERD: Peer = Peer {
+    tags: "no_btrfs,no_devmapper,no_zfs",
+    ..PLAIN
+};
+
 /// All peers, in the order in which the tests come to need them.
-pub const PEERS: [Peer; 9] = [
+pub const PEERS: [Peer; 14] = [
     Peer {
         name: "containerd",
-        // Snapshotters that need libraries or kernel modules of their own.
-        tags: "no_btrfs,no_devmapper,no_zfs",
-        // Without it containerd reports 2.2.1+unknown, and capabilities go by version.
         ldflags: "-X github.com/containerd/containerd/v2/version.Version=v2.2.1",
         binaries: &[
             Binary {
@@ -57,22 +78,37 @@ pub const PEERS: [Peer; 9] = [
                 built: "ctr",
                 name: "ctr",
             },
+            Binary {
+                package: "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
+                built: SHIM,
+                name: SHIM,
+            },
         ],
+        ..CONTAINERD
+    },
+    Peer {
+        name: "runc",
+        // It runs in the root of a node, where no libraries are.
+        ldflags: "-extldflags=-static",
+        cgo: true,
+        binaries: &[Binary {
+            package: "github.com/opencontainers/runc",
+            built: "runc",
+            name: "runc",
+        }],
+        ..PLAIN
     },
     Peer {
         name: "registry",
-        tags: "",
-        ldflags: "",
         binaries: &[Binary {
             package: "github.com/distribution/distribution/v3/cmd/registry",
             built: "registry",
             name: "registry",
         }],
+        ..PLAIN
     },
     Peer {
         name: "crane",
-        tags: "",
-        ldflags: "",
         binaries: &[
             Binary {
                 package: "github.com/google/go-containerregistry/cmd/crane",
@@ -85,32 +121,29 @@ pub const PEERS: [Peer; 9] = [
                 name: "referrers-registry",
             },
         ],
+        ..PLAIN
     },
     Peer {
         name: "cosign3",
-        tags: "",
-        ldflags: "",
         binaries: &[Binary {
             package: "github.com/sigstore/cosign/v3/cmd/cosign",
             built: "cosign",
             name: "cosign3",
         }],
+        ..PLAIN
     },
     Peer {
         name: "cosign2",
-        tags: "",
-        ldflags: "",
         binaries: &[Binary {
             package: "github.com/sigstore/cosign/v2/cmd/cosign",
             built: "cosign",
             name: "cosign2",
         }],
+        ..PLAIN
     },
     Peer {
         // One module for all of them: they share most of what they are built from.
         name: "sigstore",
-        tags: "",
-        ldflags: "",
         binaries: &[
             Binary {
                 package: "github.com/sigstore/fulcio",
@@ -138,31 +171,30 @@ pub const PEERS: [Peer; 9] = [
                 name: "timestamp-server",
             },
         ],
+        ..PLAIN
     },
     Peer {
         name: "etcd",
-        tags: "",
-        ldflags: "",
         binaries: &[Binary {
             package: ".",
             built: "etcd",
             name: "etcd",
         }],
+        ..PLAIN
     },
     Peer {
         name: "judge",
         // Signatures of the OpenPGP kind without a C library.
         tags: "containers_image_openpgp",
-        ldflags: "",
         binaries: &[Binary {
             package: ".",
             built: "judge",
             name: "judge",
         }],
+        ..PLAIN
     },
     Peer {
         name: "kubernetes",
-        tags: "",
         // Without them the API server reports v0.0.0, and clients go by its version.
         ldflags: "-X k8s.io/component-base/version.gitVersion=v1.34.4 \
                   -X k8s.io/component-base/version.gitMajor=1 \
@@ -179,10 +211,83 @@ pub const PEERS: [Peer; 9] = [
                 name: "kubectl",
             },
         ],
+        ..PLAIN
+    },
+    Peer {
+        name: "containerd-1.7",
+        ldflags: "-X github.com/containerd/containerd/version.Version=v1.7.35",
+        full: true,
+        binaries: &[
+            Binary {
+                package: "github.com/containerd/containerd/cmd/containerd",
+                built: "containerd",
+                name: "containerd-1.7",
+            },
+            Binary {
+                package: "github.com/containerd/containerd/cmd/containerd-shim-runc-v2",
+                built: SHIM,
+                name: "containerd-shim-runc-v2-1.7",
+            },
+        ],
+        ..CONTAINERD
+    },
+    Peer {
+        name: "containerd-2.0",
+        ldflags: "-X github.com/containerd/containerd/v2/version.Version=v2.0.14",
+        full: true,
+        binaries: &[
+            Binary {
+                package: "github.com/containerd/containerd/v2/cmd/containerd",
+                built: "containerd",
+                name: "containerd-2.0",
+            },
+            Binary {
+                package: "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
+                built: SHIM,
+                name: "containerd-shim-runc-v2-2.0",
+            },
+        ],
+        ..CONTAINERD
+    },
+    Peer {
+        name: "containerd-2.1",
+        ldflags: "-X github.com/containerd/containerd/v2/version.Version=v2.1.9",
+        full: true,
+        binaries: &[
+            Binary {
+                package: "github.com/containerd/containerd/v2/cmd/containerd",
+                built: "containerd",
+                name: "containerd-2.1",
+            },
+            Binary {
+                package: "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
+                built: SHIM,
+                name: "containerd-shim-runc-v2-2.1",
+            },
+        ],
+        ..CONTAINERD
+    },
+    Peer {
+        name: "containerd-2.3",
+        ldflags: "-X github.com/containerd/containerd/v2/version.Version=v2.3.7",
+        full: true,
+        binaries: &[
+            Binary {
+                package: "github.com/containerd/containerd/v2/cmd/containerd",
+                built: "containerd",
+                name: "containerd-2.3",
+            },
+            Binary {
+                package: "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
+                built: SHIM,
+                name: "containerd-shim-runc-v2-2.3",
+            },
+        ],
+        ..CONTAINERD
     },
 ];
 
-/// The peers with these names, or all of them when there are none, in the order of [`PEERS`].
+/// The peers with these names, in the order of [`PEERS`]; without names, what every run needs.
 pub fn select(names: &[String]) -> Result<Vec<&'static Peer>> {
     for name in names {
         if !PEERS.iter().any(|peer| peer.name == name) {
@@ -190,8 +295,17 @@ pub fn select(names: &[String]) -> Result<Vec<&'static Peer>> {
             bail!("no peer is called {name:?}; there are {}", known.join(", "));
         }
     }
-    let wanted = |peer: &&Peer| names.is_empty() || names.iter().any(|name| peer.name == name);
+    let wanted = |peer: &&Peer| match names {
+        [] => !peer.full,
+        names => names.iter().any(|name| peer.name == name),
+    };
     Ok(PEERS.iter().filter(wanted).collect())
+}
+
+/// All of them, also those that only `--full` tests need.
+#[must_use]
+pub fn all() -> Vec<&'static Peer> {
+    PEERS.iter().collect()
 }
 
 /// Builds what is missing of these peers; returns the path of each of their programs by its name.
@@ -236,7 +350,10 @@ pub fn locate(program: &str) -> Result<PathBuf> {
     };
     let path = bin.join(program);
     if !path.is_file() {
-        bail!("{} is missing: run `cargo xtask peers`", path.display());
+        bail!(
+            "{} is missing: run `cargo xtask peers --all`",
+            path.display()
+        );
     }
     Ok(path)
 }
@@ -267,6 +384,9 @@ impl Peer {
             key = key.and(fs::read(&path).with_context(|| format!("read {}", path.display()))?);
         }
         key = self.flags().iter().fold(key, Key::and);
+        if self.cgo {
+            key = key.and("cgo");
+        }
         key = self
             .binaries
             .iter()
@@ -281,6 +401,9 @@ impl Peer {
         fs::create_dir_all(&bin).with_context(|| format!("create {}", bin.display()))?;
 
         let mut go = go(&self.module());
+        if self.cgo {
+            go.env("CGO_ENABLED", "1");
+        }
         go.arg("build").args(self.flags());
         // A folder as output takes several programs; it must end in a slash or exist.
         go.arg("-o").arg(&bin);
@@ -344,7 +467,7 @@ fn go(module: &Path) -> Command {
 
 #[cfg(test)]
 mod tests {
-    use super::{PEERS, select};
+    use super::{PEERS, all, select};
 
     #[test]
     fn every_peer_has_its_module() {
@@ -369,5 +492,27 @@ mod tests {
             .map(|peer| peer.name)
             .collect();
         assert_eq!(names, ["containerd", "crane"]);
+    }
+
+    #[test]
+    fn other_versions_are_left_out_unless_they_are_asked_for() {
+        let names = |asked: &[String]| -> Vec<_> {
+            let peers = select(asked).expect("they exist");
+            peers.iter().map(|peer| peer.name).collect()
+        };
+        assert!(names(&[]).contains(&"containerd"));
+        assert!(!names(&[]).contains(&"containerd-2.0"));
+        assert_eq!(names(&["containerd-2.0".into()]), ["containerd-2.0"]);
+        assert!(all().iter().any(|peer| peer.name == "containerd-2.0"));
+    }
+
+    #[test]
+    fn no_two_programs_have_one_name() {
+        let binaries = PEERS.iter().flat_map(|peer| peer.binaries);
+        let mut names: Vec<_> = binaries.map(|binary| binary.name).collect();
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all);
     }
 }

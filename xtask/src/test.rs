@@ -77,8 +77,14 @@ pub fn run(options: &Options) -> Result<()> {
     // What is built by others than the workspace's cargo is built beside it, from the start.
     let mut background = Background::default();
     if steps.contains(&Step::E2e) {
-        background.peers = Some(thread::spawn(|| {
-            peers::ensure(&peers::select(&[])?)?;
+        let full = options.full;
+        background.peers = Some(thread::spawn(move || {
+            let peers = if full {
+                peers::all()
+            } else {
+                peers::select(&[])?
+            };
+            peers::ensure(&peers)?;
             Ok(())
         }));
     }

@@ -2,7 +2,7 @@
 
 use crds::Problem;
 use image_verifier::candidate::Found;
-use image_verifier::evaluate::signers;
+use image_verifier::evaluate::{ManifestVerdict, signers};
 use image_verifier::inspect::{AuthorityInspection, Inspection, PolicyInspection, candidates};
 use image_verifier::reason::{Reason, Refusal};
 use image_verifier::run::Subject;
@@ -42,6 +42,9 @@ pub(super) struct Report<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) valid_until: Option<Timestamp>,
     pub(super) policies: Vec<PolicyReport>,
+    /// The manifests of an index that took part in the verdict, or in its explanation.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) manifests: Vec<ManifestReport>,
     pub(super) signatures: Vec<SignatureReport>,
     pub(super) findings: Vec<ReasonReport>,
     pub(super) notes: Vec<String>,
@@ -72,6 +75,19 @@ pub(super) struct AuthorityReport {
     pub(super) refusal: Option<ReasonReport>,
 }
 
+/// One manifest of an index.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ManifestReport {
+    pub(super) digest: Digest,
+    /// What the index says that it is for.
+    pub(super) platform: String,
+    /// Whether it would pass by itself.
+    pub(super) passes: bool,
+    #[serde(flatten)]
+    pub(super) refusal: Option<ReasonReport>,
+}
+
 /// A candidate, with what it says of itself: nothing of that is proven.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -88,6 +104,15 @@ pub(super) struct ReasonReport {
     pub(super) message: String,
 }
 
+/// What the engine says to whoever waits for a pull.
+const ON_A_NODE: &str = "The pull will be tried again";
+/// The same to who asks by hand: nobody tries again here.
+const ON_A_DESK: &str = "Ask again: a node would try the pull again, too";
+
+fn on_a_desk(message: &str) -> String {
+    message.replace(ON_A_NODE, ON_A_DESK)
+}
+
 impl<'a> Report<'a> {
     /// Of an image that needs no signature, or that none would help.
     pub(super) fn of_policies(explanation: &'a Explanation) -> Self {
@@ -101,6 +126,7 @@ impl<'a> Report<'a> {
             message: explanation.verdict.summary.clone(),
             valid_until: None,
             policies: Vec::new(),
+            manifests: Vec::new(),
             signatures: Vec::new(),
             findings: Vec::new(),
             notes: Vec::new(),
@@ -128,6 +154,11 @@ impl<'a> Report<'a> {
             digest: Some(subject.digest.clone()),
             policies: policies
                 .map(|(index, policy)| PolicyReport::of(policy, index >= enforced))
+                .collect(),
+            manifests: inspection
+                .manifests
+                .iter()
+                .map(ManifestReport::of)
                 .collect(),
             signatures: candidates(&inspection.found)
                 .map(|candidate| SignatureReport {
@@ -157,7 +188,7 @@ impl<'a> Report<'a> {
                 } else {
                     Word::Unknown
                 };
-                (word, message.clone())
+                (word, on_a_desk(message))
             }
         };
         report
@@ -221,6 +252,18 @@ impl PolicyReport {
     }
 }
 
+impl ManifestReport {
+    fn of(manifest: &ManifestVerdict) -> Self {
+        let refusal = manifest.verdict.refusal.as_ref();
+        Self {
+            digest: manifest.digest.clone(),
+            platform: manifest.platform.clone(),
+            passes: refusal.is_none(),
+            refusal: refusal.map(ReasonReport::of),
+        }
+    }
+}
+
 impl AuthorityReport {
     fn of(inspected: &AuthorityInspection) -> Self {
         Self {
@@ -236,7 +279,7 @@ impl ReasonReport {
     fn of(refusal: &Refusal) -> Self {
         Self {
             reason: refusal.reason.as_str(),
-            message: refusal.message.clone(),
+            message: on_a_desk(&refusal.message),
         }
     }
 }

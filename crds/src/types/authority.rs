@@ -130,7 +130,8 @@ pub struct KeylessIdentity {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CertificateSource {
-    /// The root certificates as PEM, at most 65536 characters.
+    /// The root certificates as PEM, at most 65536 characters. Below one with name constraints for
+    /// e-mail addresses, containerd nodes accept no signer who has an address.
     #[schemars(length(min = 1, max = 65536))]
     pub roots: String,
     /// Intermediate certificates as PEM, at most 65536 characters. Default none.

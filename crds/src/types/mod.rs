@@ -29,8 +29,8 @@ pub use identity::{
     ExactRepository, IdentityType, RemapIdentity, SignedIdentity, UnnamedSignatures,
 };
 pub use node::{
-    NodeImagePolicy, NodeImagePolicySpec, NodeImagePolicyStatus, NodeRuntime, RuntimeEnforcement,
-    UnsupportedPolicies, UnsupportedPolicy,
+    Drift, NodeImagePolicy, NodeImagePolicySpec, NodeImagePolicyStatus, NodeRuntime, RefusedImage,
+    RuntimeEnforcement, UnsupportedPolicies, UnsupportedPolicy, UnverifiedImages,
 };
 pub use policy::{
     ClusterImageSignaturePolicy, ClusterImageSignaturePolicySpec, ImageSignaturePolicy,

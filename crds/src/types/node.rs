@@ -60,6 +60,21 @@ pub struct NodeImagePolicyStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub agent_version: Option<String>,
+    /// Files that others changed or removed and that were put back; absent where there were none
+    /// since the agent started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift: Option<Drift>,
+    /// What the verifier refused in the last hour, each image once for each reason. At most 10.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    pub refused: Vec<RefusedImage>,
+    /// `true` where more was refused in the last hour than `refused` names; absent otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused_cut: Option<bool>,
+    /// Covered images on the node that no verdict let in: they were there before the verifier, were
+    /// imported, or were pulled past it. Absent where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unverified: Option<UnverifiedImages>,
     /// `Detected`, `Applied`, `Enforcing` and `Ready`, which is true where the policies are
     /// applied and nothing shows that they are not enforced.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -125,4 +140,45 @@ pub struct UnsupportedPolicy {
     /// The reason word, as in the condition `Compatible` of the policy.
     #[schemars(length(max = 64))]
     pub reason: String,
+}
+
+/// Managed files that others changed or removed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Drift {
+    /// How often a file was put back since the agent started.
+    #[schemars(range(min = 0))]
+    pub count: i64,
+    /// When that last happened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_time: Option<Time>,
+    /// What differed then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub message: Option<String>,
+}
+
+/// An image that was refused.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RefusedImage {
+    /// Its full name; as it was given where it does not parse.
+    #[schemars(length(max = 512))]
+    pub image: String,
+    /// The code of the refusal, such as `NoSignature`.
+    #[schemars(length(max = 64))]
+    pub reason: String,
+}
+
+/// Covered images that no verdict let in.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UnverifiedImages {
+    /// How many.
+    #[schemars(range(min = 0))]
+    pub count: i32,
+    /// The first of them by name, at most 10.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10), inner(length(max = 512)))]
+    pub first: Vec<String>,
 }

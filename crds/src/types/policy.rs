@@ -85,7 +85,8 @@ pub struct PolicySpec {
     #[serde(default)]
     pub mode: Mode,
     /// How many distinct authorities must have signed: 1 (default) to the number of authorities.
-    /// Above 1 no two authorities may share a key or overlap in identities.
+    /// Above 1 no two authorities may share a key or overlap in identities: one e-mail address or
+    /// host name is one signer, whichever identity provider or certificate authority vouches for it.
     #[serde(default = "default_threshold")]
     #[schemars(range(min = 1, max = 16))]
     pub threshold: i32,

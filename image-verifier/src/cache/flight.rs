@@ -21,11 +21,6 @@ use crate::state::Folder;
 pub(super) const FOLDER: &str = "flights";
 /// The pauses between two looks: the first, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(16));
-/// How much doubt there may be whether the lock is held for the same key before one stops waiting.
-/// Another key weighs more than none: whoever has just got the lock has yet to write its own, but
-/// only a process that was killed leaves one behind.
-const DOUBT: (u32, u32, u32) = (10, 4, 1);
-
 /// What came of joining.
 #[derive(Debug)]
 pub(super) enum Turn<T> {
@@ -64,12 +59,41 @@ enum Holder {
 
 impl Holder {
     fn of(file: &File, key: &Key) -> Self {
-        let mut holder = [0; 64];
+        let mut holder = vec![0; key.name().len()];
         match file.read_exact_at(&mut holder, 0) {
             Ok(()) if holder == key.name().as_bytes() => Self::Same,
             Ok(()) => Self::Other,
             Err(_) => Self::Unknown,
         }
+    }
+}
+
+/// How much doubt there is whether the lock is held for the same key. Another key weighs more than none:
+/// whoever has just got the lock has yet to write its own, but only a process that was killed leaves
+/// one behind.
+#[derive(Debug, Default)]
+struct Doubt {
+    weight: u32,
+}
+
+impl Doubt {
+    /// From more than this on one stops waiting.
+    const MOST: u32 = 10;
+    /// The weight of a look that found another key.
+    const OTHER: u32 = 4;
+    /// The weight of a look that found none.
+    const UNKNOWN: u32 = 1;
+
+    fn saw(&mut self, holder: &Holder) {
+        self.weight = match holder {
+            Holder::Same => 0,
+            Holder::Other => self.weight + Self::OTHER,
+            Holder::Unknown => self.weight + Self::UNKNOWN,
+        };
+    }
+
+    fn is_too_much(&self) -> bool {
+        self.weight > Self::MOST
     }
 }
 
@@ -89,7 +113,7 @@ pub(super) async fn join<T>(
     let started = Instant::now();
     let until = started + deadline.saturating_duration_since(started) / 3;
     let mut pause = PAUSES.0;
-    let (mut waited, mut doubt) = (false, 0);
+    let (mut waited, mut doubt) = (false, Doubt::default());
     loop {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {
@@ -108,13 +132,10 @@ pub(super) async fn join<T>(
         if let Some(found) = look() {
             return Turn::Landed(found);
         }
-        let (most, other, unknown) = DOUBT;
-        match Holder::of(&file, key) {
-            Holder::Same => (waited, doubt) = (true, 0),
-            Holder::Other => doubt += other,
-            Holder::Unknown => doubt += unknown,
-        }
-        if doubt > most || Instant::now() >= until {
+        let holder = Holder::of(&file, key);
+        waited |= matches!(holder, Holder::Same);
+        doubt.saw(&holder);
+        if doubt.is_too_much() || Instant::now() >= until {
             return Turn::Own(None);
         }
         sleep(pause.min(until.saturating_duration_since(Instant::now()))).await;

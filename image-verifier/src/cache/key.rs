@@ -9,7 +9,10 @@ use super::BUCKETS;
 use crate::run::Subject;
 
 /// The form of keys and entries. Another form is another question.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
+/// How many hexadecimal digits of its repository's digest an entry's name begins with: enough that no
+/// two repositories of a node share them by chance.
+const REPOSITORY: usize = 16;
 
 /// Everything that a verdict on an image depends on, in one digest. There is no clock in it, and
 /// nothing of policies that do not cover the image.
@@ -17,6 +20,8 @@ pub(super) const FORMAT: u32 = 1;
 pub struct Key {
     /// Of the whole question.
     question: Digest,
+    /// The entry's: a part of the repository's digest, and the question.
+    name: String,
     pub(super) image: String,
     pub(super) digest: Digest,
 }
@@ -66,21 +71,31 @@ impl Key {
             audited: &decision.audit,
             trust_roots,
         };
+        let question = Digest::of(&serde_json::to_vec(&question).ok()?);
+        let repository = Digest::of(subject.image.repository().as_bytes());
+        let repository = repository.hex().get(..REPOSITORY)?;
         Some(Self {
-            question: Digest::of(&serde_json::to_vec(&question).ok()?),
+            name: format!("{repository}-{}", question.hex()),
+            question,
             image,
             digest: subject.digest.clone(),
         })
     }
 
-    /// The name of its entry.
+    /// The name of its entry: 16 hexadecimal digits for the repository, a dash, and 64 for the question.
     pub(super) fn name(&self) -> &str {
-        self.question.hex()
+        &self.name
     }
 
     /// The folder of its entry, and its lock.
     pub(super) fn bucket(&self) -> String {
-        let first = u8::from_str_radix(&self.name()[..2], 16).unwrap_or(0);
+        let first = u8::from_str_radix(&self.question.hex()[..2], 16).unwrap_or(0);
         format!("{:02x}", first % BUCKETS)
     }
+}
+
+/// Which repository an entry is of, by its name; nothing of the kind in the name of any other file.
+pub(super) fn repository(name: &[u8]) -> &[u8] {
+    let dash = name.get(REPOSITORY) == Some(&b'-');
+    name.get(..REPOSITORY).filter(|_| dash).unwrap_or_default()
 }

@@ -1,8 +1,9 @@
 //! Positive verdicts, kept on disk so that the next pull of the same image sends no packet.
 //!
 //! ```text
-//! /var/lib/nodeseal/cache/<bucket>/<key>     64 folders with at most 64 entries each
-//! /var/lib/nodeseal/cache/flights/<bucket>   64 files that are locked while an image is looked up
+//! /var/lib/nodeseal/cache/<bucket>/<repository>-<question>  64 folders with at most 64 entries each
+//! /var/lib/nodeseal/cache/flights/<bucket>                  64 files that are locked while an image is
+//!                                                           looked up
 //! ```
 //!
 //! An entry stands for one question: the image's name and digest, everything that the covering
@@ -16,6 +17,10 @@
 //!   count for ever,
 //! - if who signed is what the policies demand.
 //!
+//! The tag is a part of the question, because a policy may demand that it is signed. Whoever may push to
+//! one repository can therefore ask as many questions as there are tags, all of one signed image: where
+//! room is needed, the repository makes it that has the most entries.
+//!
 //! Everything else is as if it were not there, and is removed. There are no entries for refusals, nor
 //! for images that pass without a signature, nor where a policy in audit mode would have refused.
 //! Trouble with the cache costs time and nothing else.
@@ -26,6 +31,7 @@ mod key;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::Path;
 use std::time::Duration;
@@ -36,9 +42,10 @@ use tokio::time::Instant;
 
 use self::entry::Entry;
 pub use self::key::Key;
+use self::key::repository;
 use crate::evaluate::Verdict;
 use crate::run::Subject;
-use crate::state::{Folder, StateError};
+use crate::state::{Folder, Listed, StateError};
 
 /// How long a verdict is believed at most, unless the policy says otherwise.
 pub const DEFAULT_MAX_AGE: Duration = Duration::from_hours(24);
@@ -134,14 +141,11 @@ impl Cache {
     }
 }
 
-/// Removes the oldest entries until there is room for one more.
+/// Removes entries until there is room for one more: each time the oldest of the repository that would
+/// have the most, and of the new entry's own where that has as many as any other.
 fn make_room(bucket: &Folder, key: &Key, now: Timestamp) -> Result<(), StateError> {
     let mut files = bucket.files()?;
     files.retain(|file| file.name.to_bytes() != key.name().as_bytes());
-    let over = (files.len() + 1).saturating_sub(MAX_ENTRIES);
-    if over == 0 {
-        return Ok(());
-    }
     // From the future is not young, but from before the clock went back.
     let now = now.as_second();
     files.sort_by_key(|file| {
@@ -151,7 +155,29 @@ fn make_room(bucket: &Folder, key: &Key, now: Timestamp) -> Result<(), StateErro
             file.modified
         }
     });
-    for file in files.iter().take(over) {
+    let of = |file: &Listed| repository(file.name.to_bytes()).to_vec();
+    let own = repository(key.name().as_bytes());
+    let mut held = BTreeMap::from([(own.to_vec(), 1_usize)]);
+    for file in &files {
+        *held.entry(of(file)).or_default() += 1;
+    }
+    while files.len() >= MAX_ENTRIES {
+        let most = held.values().copied().max().unwrap_or_default();
+        // Of one there is only the new entry.
+        let pays = most > 1 && held.get(own) == Some(&most);
+        let place = files.iter().position(|file| {
+            let repository = of(file);
+            if pays {
+                repository == own
+            } else {
+                held.get(&repository) == Some(&most)
+            }
+        });
+        let Some(place) = place else {
+            break;
+        };
+        let file = files.remove(place);
+        held.entry(of(&file)).and_modify(|count| *count -= 1);
         bucket.remove(file.name.as_c_str());
     }
     Ok(())

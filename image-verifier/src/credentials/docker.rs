@@ -7,16 +7,19 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::matching;
 use super::program::{self, Program};
 use super::{Credential, Secret, Target};
 use crate::environment::Environment;
 use crate::node_file;
-use crate::reason::quoted;
+use crate::reason::{bounded, quoted};
 
 /// The most bytes of a file.
 const MAX_CONFIG: u64 = 4 * 1024 * 1024;
+/// The most bytes of a search path in a message.
+const MAX_PATH: usize = 160;
 /// What Docker calls its own registry, in files and to helpers.
 const HUB: &str = "https://index.docker.io/v1/";
 /// The same as a pattern.
@@ -27,14 +30,49 @@ const TOKEN_USER: &str = "<token>";
 const NOT_FOUND: &str = "credentials not found";
 
 /// The fields that are looked at.
+///
+/// `null` stands for nothing, as Go's decoder has it, and a value of another kind than it should be
+/// costs only itself: whatever wrote it may have written good ones beside it.
 #[derive(Deserialize, Default)]
 pub(super) struct Config {
     #[serde(default)]
-    auths: BTreeMap<String, Entry>,
+    auths: Lenient<BTreeMap<String, Lenient<Entry>>>,
     #[serde(rename = "credHelpers", default)]
-    cred_helpers: BTreeMap<String, String>,
+    cred_helpers: Lenient<BTreeMap<String, Lenient<String>>>,
     #[serde(rename = "credsStore", default)]
-    creds_store: String,
+    creds_store: Lenient<String>,
+}
+
+/// A value, nothing, or one of another kind.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Lenient<T> {
+    Is(T),
+    Null(()),
+    Odd(IgnoredAny),
+}
+
+impl<T> Default for Lenient<T> {
+    fn default() -> Self {
+        Self::Null(())
+    }
+}
+
+impl<T> Lenient<T> {
+    fn get(&self) -> Option<&T> {
+        match self {
+            Self::Is(value) => Some(value),
+            Self::Null(()) | Self::Odd(_) => None,
+        }
+    }
+
+    /// The same, with a note on `what` if it is of another kind.
+    fn noted(&self, what: &str, notes: &mut Vec<String>) -> Option<&T> {
+        if matches!(self, Self::Odd(_)) {
+            notes.push(format!("Docker's config.json: {what} is not what it should be"));
+        }
+        self.get()
+    }
 }
 
 #[derive(Deserialize, Default)]
@@ -83,14 +121,14 @@ pub(super) fn load(paths: &[String], root: &Path, notes: &mut Vec<String>) -> Co
 impl Config {
     /// The credentials of the file itself, the most specific first.
     pub(super) fn entries(&self, target: &Target, notes: &mut Vec<String>) -> Vec<Credential> {
-        let mut keys: Vec<(String, &String)> = self
-            .auths
-            .keys()
-            .map(|written| (matching::key(written), written))
+        let entries = self.auths.noted("`auths`", notes);
+        let mut keys: Vec<(String, (&String, &Lenient<Entry>))> = entries
+            .into_iter()
+            .flatten()
+            .map(|entry| (matching::key(entry.0), entry))
             .collect();
         // As the kubelet sorts them: a longer path is before its begin.
-        keys.sort();
-        keys.reverse();
+        keys.sort_by(|(one, (a, _)), (other, (b, _))| (other, b).cmp(&(one, a)));
         let image = &target.image;
         let mut matching: Vec<_> = keys
             .iter()
@@ -100,10 +138,14 @@ impl Config {
             matching = keys.iter().filter(|(key, _)| key == HUB_KEY).collect();
         }
         let mut found = Vec::new();
-        for (_, written) in matching {
-            match self.auths[*written].credential() {
+        for (_, (written, entry)) in matching {
+            let name = format!("the entry {}", quoted(written));
+            let Some(entry) = entry.noted(&name, notes) else {
+                continue;
+            };
+            match entry.credential() {
                 Ok(credential) => found.extend(credential),
-                Err(what) => notes.push(format!("the entry {} {what}", quoted(written))),
+                Err(what) => notes.push(format!("{name} {what}")),
             }
         }
         found
@@ -116,11 +158,13 @@ impl Config {
         run: &Run<'_>,
         notes: &mut Vec<String>,
     ) -> Option<Credential> {
+        let helpers = self.cred_helpers.noted("`credHelpers`", notes)?;
         let names = target.server_names();
         let helper = names
             .iter()
-            .find_map(|name| Some((name, self.cred_helpers.get(name)?)));
+            .find_map(|name| Some((name, helpers.get(name)?)));
         let (server, helper) = helper?;
+        let helper = helper.noted(&format!("the helper for {}", quoted(server)), notes)?;
         ask(helper, server, run, notes).await
     }
 
@@ -131,11 +175,12 @@ impl Config {
         run: &Run<'_>,
         notes: &mut Vec<String>,
     ) -> Option<Credential> {
-        if self.creds_store.is_empty() {
+        let store = self.creds_store.noted("`credsStore`", notes)?;
+        if store.is_empty() {
             return None;
         }
         let names = target.server_names();
-        ask(&self.creds_store, names.first()?, run, notes).await
+        ask(store, names.first()?, run, notes).await
     }
 }
 
@@ -196,11 +241,12 @@ async fn ask(
     notes: &mut Vec<String>,
 ) -> Option<Credential> {
     let name = format!("docker-credential-{helper}");
-    let Some(path) = program::search(&name, run.root) else {
+    let folders = program::search_path(run.environment);
+    let Some(path) = program::search(&name, folders, run.root) else {
         notes.push(format!(
             "the credential helper {} is not in {}",
             quoted(&name),
-            program::PATH
+            bounded(&folders.to_string_lossy(), MAX_PATH)
         ));
         return None;
     };
@@ -212,7 +258,8 @@ async fn ask(
     let answer = match answer {
         Ok(answer) => answer,
         Err(error) => {
-            notes.push(format!("the credential helper {error}"));
+            let told = error.told(run.environment);
+            notes.push(format!("the credential helper {told}"));
             return None;
         }
     };

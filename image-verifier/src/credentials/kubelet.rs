@@ -205,7 +205,7 @@ impl Provider {
         let answer = program
             .run(format!("{request}\n").as_bytes(), run.time)
             .await;
-        let answer = answer.map_err(|error| error.to_string())?;
+        let answer = answer.map_err(|error| error.told(run.environment))?;
         self.read(&answer, target)
     }
 

@@ -1,10 +1,11 @@
 //! Programs that hand out credentials: Docker's helpers and the kubelet's plugins.
 //!
-//! They run without a shell, with an environment of our own, for a limited time and with limited
+//! They run without a shell, with an environment of our own (on a desk, with the user's), for a limited time and with limited
 //! output, in the verifier's process group: when containerd kills that, they end as well. What they
 //! write to stdout is a secret and never part of a message.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -13,10 +14,11 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 
-use crate::environment::Environment;
+use crate::environment::{Desk, Environment};
+use crate::limits;
 use crate::reason::bounded;
 
-/// Where programs are looked for, and what they get as `PATH`.
+/// Where programs of a node are looked for, and what they get as `PATH`.
 pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// The most bytes of an answer.
 const MAX_STDOUT: u64 = 256 * 1024;
@@ -36,14 +38,15 @@ pub(super) enum ProgramError {
         /// What is wrong with it.
         what: String,
     },
-    /// It failed, by what it says itself.
-    #[error("{path} failed ({status}): {complaint}")]
+    /// It failed. What it says itself is no part of the message: that becomes a pod's event, for whoever
+    /// may read those, and programs of others put into their complaints what they like.
+    #[error("{path} failed ({status})")]
     Failed {
         /// The program.
         path: String,
         /// How it ended.
         status: String,
-        /// The begin of its stderr.
+        /// The begin of its stderr, for [`ProgramError::told`] alone.
         complaint: String,
     },
     /// It took too long.
@@ -62,6 +65,23 @@ pub(super) enum ProgramError {
     },
 }
 
+impl ProgramError {
+    /// What is told in a message. The complaint of a program that failed is for who runs this: it goes
+    /// to stderr (with containerd, into its debug log), and on a desk into the message, too.
+    pub(super) fn told(&self, environment: &Environment) -> String {
+        let Self::Failed { complaint, .. } = self else {
+            return self.to_string();
+        };
+        let whole = format!("{self}: {complaint}");
+        if environment.desk.is_some() {
+            return whole;
+        }
+        // What nobody reads is not worth failing for.
+        let _ = writeln!(std::io::stderr(), "nodeseal: {whole}");
+        self.to_string()
+    }
+}
+
 /// A program with its arguments and variables.
 #[derive(Debug, Clone)]
 pub(super) struct Program {
@@ -71,8 +91,9 @@ pub(super) struct Program {
 }
 
 impl Program {
-    /// The program at `path`, which has to be executable and writable by root alone. It is given
-    /// the proxies of `environment`, `PATH`, `HOME`, and nothing else.
+    /// The program at `path`, which has to be executable and writable by root (or the user who runs
+    /// this) alone. It is given the proxies of `environment`, `PATH`, `HOME`, and nothing else; on a
+    /// desk, all that the user has.
     pub(super) fn new(path: PathBuf, environment: &Environment) -> Result<Self, ProgramError> {
         let unusable = |what: String| ProgramError::Unusable {
             path: path.display().to_string(),
@@ -90,19 +111,10 @@ impl Program {
                 "is not run: others than root can write it (owner {uid}, mode {mode:04o})"
             )));
         }
-        let mut variables: Vec<(OsString, OsString)> = vec![
-            ("PATH".into(), PATH.into()),
-            ("HOME".into(), "/root".into()),
-        ];
-        for (name, value) in [
-            ("HTTP_PROXY", &environment.http_proxy),
-            ("HTTPS_PROXY", &environment.https_proxy),
-            ("NO_PROXY", &environment.no_proxy),
-        ] {
-            if let Some(value) = value {
-                variables.push((name.into(), value.into()));
-            }
-        }
+        let variables = match &environment.desk {
+            Some(desk) => desk.variables().to_vec(),
+            None => of_node(environment),
+        };
         Ok(Self {
             path,
             arguments: Vec::new(),
@@ -143,7 +155,8 @@ impl Program {
             path: path.to_owned(),
             what: format!("cannot be run: {error}"),
         };
-        let mut child = Command::new(&self.path)
+        let mut command = Command::new(&self.path);
+        command
             .args(&self.arguments)
             .env_clear()
             .envs(self.variables.iter().cloned())
@@ -151,9 +164,9 @@ impl Program {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(unusable)?;
+            .kill_on_drop(true);
+        let started = limits::with_room_for_a_program(|| command.spawn());
+        let mut child = started.map_err(unusable)?;
         let (stdin, stdout, stderr) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let feed = async {
@@ -183,6 +196,24 @@ impl Program {
     }
 }
 
+/// What a program of the node is given.
+fn of_node(environment: &Environment) -> Vec<(OsString, OsString)> {
+    let mut variables: Vec<(OsString, OsString)> = vec![
+        ("PATH".into(), PATH.into()),
+        ("HOME".into(), "/root".into()),
+    ];
+    for (name, value) in [
+        ("HTTP_PROXY", &environment.http_proxy),
+        ("HTTPS_PROXY", &environment.https_proxy),
+        ("NO_PROXY", &environment.no_proxy),
+    ] {
+        if let Some(value) = value {
+            variables.push((name.into(), value.into()));
+        }
+    }
+    variables
+}
+
 /// Reads to the end, or to one byte past the limit.
 async fn read(pipe: Option<impl AsyncRead + Unpin>, limit: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -193,104 +224,23 @@ async fn read(pipe: Option<impl AsyncRead + Unpin>, limit: u64) -> Vec<u8> {
     bytes
 }
 
-/// The first program of this name on the node's own search path, below `root`.
-pub(super) fn search(name: &str, root: &Path) -> Option<PathBuf> {
+/// Where programs are looked for: in the user's `PATH` on a desk that has one.
+pub(super) fn search_path(environment: &Environment) -> &OsStr {
+    let own = environment.desk.as_ref().and_then(Desk::path);
+    own.unwrap_or(OsStr::new(PATH))
+}
+
+/// The first program of this name in the folders of `path`, below `root`. Folders without an absolute
+/// path, which would mean another one in another place, are passed over.
+pub(super) fn search(name: &str, path: &OsStr, root: &Path) -> Option<PathBuf> {
     if name.is_empty() || name.contains(['/', '\0']) {
         return None;
     }
-    PATH.split(':')
-        .map(|folder| crate::node_file::below(root, Path::new(folder)).join(name))
+    std::env::split_paths(path)
+        .filter(|folder| folder.is_absolute())
+        .map(|folder| crate::node_file::below(root, &folder).join(name))
         .find(|path| path.is_file())
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    use super::super::testing;
-    use super::*;
-
-    struct Script(tempfile::TempDir);
-
-    impl Script {
-        fn new(text: &str) -> Self {
-            let folder = tempfile::tempdir().unwrap();
-            testing::script(&folder.path().join("program"), text);
-            Self(folder)
-        }
-
-        fn path(&self) -> PathBuf {
-            self.0.path().join("program")
-        }
-
-        fn mode(&self, mode: u32) {
-            std::fs::set_permissions(self.path(), std::fs::Permissions::from_mode(mode)).unwrap();
-        }
-
-        async fn run(&self, input: &[u8], seconds: u64) -> Result<Vec<u8>, ProgramError> {
-            let program = Program::new(self.path(), &Environment::default())?;
-            let program = program.arguments(["get".to_owned()]);
-            let program = program.variables([("OWN".to_owned(), "value".to_owned())]);
-            program.run(input, Duration::from_secs(seconds)).await
-        }
-    }
-
-    #[tokio::test]
-    async fn a_program_gets_its_input_arguments_and_a_clean_environment() {
-        let script = Script::new("read -r line; echo \"$line $1 $OWN $HOME ${CARGO:-none} $PATH\"");
-        let answer = script.run(b"hello\n", 10).await.unwrap();
-        let expected = format!("hello get value /root none {PATH}\n");
-        assert_eq!(String::from_utf8(answer).unwrap(), expected);
-    }
-
-    #[tokio::test]
-    async fn input_that_is_not_read_is_no_failure() {
-        let script = Script::new("exec 0<&-; echo answer");
-        let answer = script.run(&vec![b'x'; 1 << 20], 10).await.unwrap();
-        assert_eq!(answer, b"answer\n");
-    }
-
-    #[tokio::test]
-    async fn a_failure_tells_what_the_program_complains_about_and_not_its_answer() {
-        let script = Script::new("echo hunter2; echo 'no role' >&2; exit 3");
-        let error = script.run(b"", 10).await.unwrap_err().to_string();
-        assert!(error.contains("exit status: 3): no role"), "{error}");
-        assert!(!error.contains("hunter2"), "{error}");
-    }
-
-    #[tokio::test]
-    async fn a_program_that_hangs_or_floods_is_given_up() {
-        let hangs = Script::new("exec 1>&-; while :; do read -r x; done");
-        let error = hangs.run(b"", 1).await;
-        assert!(
-            matches!(error, Err(ProgramError::TimedOut { .. })),
-            "{error:?}"
-        );
-        let floods = Script::new("while :; do echo 0123456789012345678901234567890123456789; done");
-        let error = floods.run(b"", 60).await;
-        assert!(
-            matches!(error, Err(ProgramError::TooLong { .. })),
-            "{error:?}"
-        );
-    }
-
-    #[tokio::test]
-    async fn a_program_that_others_can_write_or_nobody_can_run_is_not_run() {
-        for (mode, part) in [(0o777, "others than root"), (0o644, "not an executable")] {
-            let script = Script::new("echo");
-            script.mode(mode);
-            let error = script.run(b"", 10).await.unwrap_err().to_string();
-            assert!(error.contains(part), "{error}");
-        }
-        let missing = Program::new("/nonexistent/x".into(), &Environment::default());
-        assert!(missing.unwrap_err().to_string().contains("/nonexistent/x"));
-    }
-
-    #[test]
-    fn programs_are_searched_by_bare_names_alone() {
-        assert!(search("sh", Path::new("/")).is_some());
-        for name in ["", "../bin/sh", "/bin/sh", "no-such-program"] {
-            assert_eq!(search(name, Path::new("/")), None, "{name}");
-        }
-    }
-}
+mod tests;

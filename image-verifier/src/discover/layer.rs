@@ -3,9 +3,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
+use super::bulk;
 use crate::candidate::{Attachment, Candidate, Finding, Found, Signed};
 use crate::keys::MAX_SIGNATURE;
-use crate::payload;
 use crate::reason::{Reason, bounded, quoted};
 use crate::registry::manifest::{Annotations, Descriptor};
 use crate::sigstore::{SigstoreBundle, VerifyError};
@@ -30,7 +30,7 @@ const MAX_CAUSE: usize = 160;
 
 /// What a layer is, by its own media type.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum Kind {
     /// A simple-signing payload: its signature without the payload.
     SimpleSigning(Box<Attachment>),
     /// A sigstore bundle.
@@ -38,7 +38,8 @@ pub(super) enum Kind {
 }
 
 /// What a layer is; nothing if it has nothing to do with signatures.
-pub(super) fn kind(layer: &Descriptor, origin: &str) -> Option<Result<Kind, Finding>> {
+#[must_use]
+pub fn kind(layer: &Descriptor, origin: &str) -> Option<Result<Kind, Finding>> {
     let media_type = layer.media_type.replace(' ', "");
     if media_type == SIMPLE_SIGNING {
         return Some(simple_signing(layer, origin));
@@ -93,7 +94,8 @@ fn simple_signing(layer: &Descriptor, origin: &str) -> Result<Kind, Finding> {
 }
 
 /// What a layer's content is. It was fetched by digest and is what the manifest names.
-pub(super) fn read(kind: Kind, content: Vec<u8>, origin: String) -> Found {
+#[must_use]
+pub fn read(kind: Kind, content: Vec<u8>, origin: String) -> Found {
     match kind {
         Kind::SimpleSigning(attachment) => Found::Candidate(Candidate {
             origin,
@@ -109,6 +111,9 @@ pub(super) fn read(kind: Kind, content: Vec<u8>, origin: String) -> Found {
 fn bundle(content: &[u8], origin: String) -> Found {
     let finding =
         |reason, what: &str| Found::Finding(Finding::new(reason, format!("{origin}: {what}")));
+    if let Err((reason, what)) = bulk::check_bundle(content) {
+        return finding(reason, &what);
+    }
     let bundle = match SigstoreBundle::parse(content) {
         Ok(bundle) => bundle,
         Err(VerifyError::Unsupported(what)) => {
@@ -131,10 +136,8 @@ fn bundle(content: &[u8], origin: String) -> Found {
         );
     };
     // Nothing is signed so far: this only sorts out what could never count, under its right name.
-    if let Err(error) = payload::statement(payload_type, payload)
-        && error.reason == Reason::NoSignature
-    {
-        return finding(Reason::NoSignature, &error.message);
+    if let Err((reason, what)) = bulk::check_payload(payload_type, payload) {
+        return finding(reason, &what);
     }
     if !(1..=MAX_SIGNATURE).contains(&bundle.signature().map_or(0, <[u8]>::len)) {
         let what = "a signature of a length that no accepted key makes";

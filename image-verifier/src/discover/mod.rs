@@ -9,7 +9,9 @@
 //! The three lookups run in parallel, and so does what follows from them. How much is looked at is
 //! capped. What is found comes one by one, so that the caller can stop when it has seen enough.
 
-mod layer;
+mod bulk;
+#[doc(hidden)]
+pub mod layer;
 
 use std::collections::{BTreeSet, VecDeque};
 

@@ -140,12 +140,12 @@ impl<'a, 'c> Examined<'a, 'c> {
         let accepted = unmatched.accept(|identity| {
             let found = identity.as_signer()?;
             let accepts = |wanted: &policy::keyless::Identity| wanted.accepts(&found);
-            signer.identities().iter().any(accepts).then_some(found)
+            let mark = || Mark::of(&identity.subject, identity.issuer.as_deref());
+            signer.identities().iter().any(accepts).then(mark)
         })?;
-        let found = accepted.by();
-        let mark = Mark::Identity(found.issuer.clone(), found.subject.clone());
+        let mark = accepted.by().clone();
         let key = self.claimed().and_then(|claimed| claimed.key.clone());
-        let marks = key.map(Mark::Key).into_iter().chain([mark]);
+        let marks = key.map(Mark::Key).into_iter().chain(mark);
         Ok(self.proof(marks, accepted.valid_until(), Some(root)))
     }
 
@@ -162,7 +162,7 @@ impl<'a, 'c> Examined<'a, 'c> {
         // Behind the signature, what the certificate claims is so.
         let certificate = self.claimed().cloned().unwrap_or_default();
         let names = certificate.names.iter();
-        let marks = names.map(|name| Mark::Name(name.to_string()));
+        let marks = names.filter_map(|name| Mark::of(name, None));
         let marks = marks.chain(certificate.key.map(Mark::Key));
         Ok(self.proof(marks, verified, signer.log()))
     }

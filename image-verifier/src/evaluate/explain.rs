@@ -2,6 +2,7 @@
 
 use policy::authority::{Authority, CertificateSubject, Signer};
 use policy::key::{KeyKind, PublicKey};
+use policy::model::Mode;
 use policy::pattern::Pattern;
 
 use super::{MAX_LIST, PolicyState};
@@ -121,6 +122,10 @@ fn advice(reason: Reason, state: &PolicyState<'_>) -> &'static str {
         Reason::LimitExceeded => "Remove old signatures, or raise the limits",
         Reason::RegistryDenied => {
             "Give the node credentials for this registry (imagePullSecrets never reach a verifier), or let signatures be read without"
+        }
+        // An audit has held up no pull.
+        Reason::RegistryError | Reason::TimedOut if state.requirement.mode() == Mode::Audit => {
+            "The next pull of the image looks again"
         }
         Reason::RegistryError | Reason::TimedOut => "The pull will be tried again",
         _ => "See the verifier's documentation",

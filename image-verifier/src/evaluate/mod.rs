@@ -28,6 +28,7 @@
 mod examined;
 mod explain;
 mod failure;
+pub(crate) mod manifests;
 mod material;
 mod signatures;
 #[cfg(test)]
@@ -36,6 +37,8 @@ mod testing;
 mod tests;
 #[cfg(test)]
 mod tests_authorities;
+#[cfg(test)]
+mod tests_signers;
 
 use std::collections::BTreeSet;
 
@@ -47,6 +50,7 @@ use policy::model::{PolicyId, Requirement};
 use policy::reference::Reference;
 
 use self::examined::Examined;
+pub use self::manifests::ManifestVerdict;
 use self::material::Material;
 use self::signatures::{Ends, Signatures};
 use crate::candidate::{Candidate, Finding, Found};
@@ -142,7 +146,7 @@ impl<'a> Judge<'a> {
         };
         let enforced = match &decision.outcome {
             Outcome::Verify(policies) => states(policies),
-            Outcome::Exempt | Outcome::Default(_) => Vec::new(),
+            Outcome::Exempt | Outcome::Refused | Outcome::Default(_) => Vec::new(),
         };
         let audited = states(&decision.audit);
         let all = enforced.iter().chain(&audited);
@@ -199,40 +203,31 @@ impl<'a> Judge<'a> {
                 .collect()
         };
         let enforced = all(&self.enforced);
-        let failures: Vec<&Refusal> = enforced
-            .iter()
-            .filter_map(|verdict| verdict.refusal.as_ref())
-            .collect();
-        // The first of those that explain the most.
-        let worst = failures
-            .iter()
-            .copied()
-            .rev()
-            .max_by_key(|refusal| refusal.reason.weight());
-        let refusal = worst.map(|refusal| {
-            let mut refusal = refusal.clone();
-            if failures.len() > 1 {
-                refusal.message = format!(
-                    "{} (and {} more policies fail)",
-                    refusal.message,
-                    failures.len() - 1
-                );
-            }
-            refusal
-        });
-        let failures = failures.len();
+        let refusal = overall(&enforced);
         let valid_until = enforced.iter().filter_map(|policy| policy.valid_until);
         let valid_until = valid_until.min();
         let states = self.enforced.iter();
         let roots = states.flat_map(|state| state.requirement.trust_roots());
         Verdict {
+            valid_until: valid_until.filter(|_| refusal.is_none()),
             refusal,
-            valid_until: (failures == 0).then_some(valid_until).flatten(),
             trust_roots: roots.map(digest).collect(),
             enforced,
             audited: all(&self.audited),
         }
     }
+}
+
+/// The first of the refusals that explain the most, with how many more there are.
+fn overall(enforced: &[PolicyVerdict]) -> Option<Refusal> {
+    let failures = enforced.iter().filter_map(|policy| policy.refusal.as_ref());
+    let failures: Vec<&Refusal> = failures.collect();
+    let worst = failures.iter().rev();
+    let mut refusal = (*worst.max_by_key(|refusal| refusal.reason.weight())?).clone();
+    if let more @ 1.. = failures.len() - 1 {
+        refusal.message = format!("{} (and {more} more policies fail)", refusal.message);
+    }
+    Some(refusal)
 }
 
 impl<'a> PolicyState<'a> {

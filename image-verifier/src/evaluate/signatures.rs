@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use policy::digest::Digest;
 
+use crate::sigstore::San;
+
 /// What tells signers apart.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Mark {
@@ -16,10 +18,26 @@ pub(super) enum Mark {
     Signature(Digest),
     /// The SHA-256 of a public key.
     Key(Digest),
-    /// The issuer and the subject of a keyless certificate.
-    Identity(Option<String>, String),
-    /// A name in a company's certificate.
+    /// A URI, with the identity provider that vouches for it: a path means something there alone. A
+    /// company's certificate names no provider.
+    Uri(Option<String>, String),
+    /// An e-mail address, a host name or a user name, in lower case: whoever vouches for it, and in
+    /// whatever certificate, it is the same person or machine.
     Name(String),
+}
+
+impl Mark {
+    /// What a name in a certificate tells, which `issuer` vouches for; nothing for a kind of name that
+    /// nobody can compare.
+    pub(super) fn of(name: &San, issuer: Option<&str>) -> Option<Self> {
+        match name {
+            San::Uri(uri) => Some(Self::Uri(issuer.map(str::to_owned), uri.clone())),
+            San::Email(name) | San::Dns(name) | San::UserName(name) => {
+                Some(Self::Name(name.to_lowercase()))
+            }
+            San::Other => None,
+        }
+    }
 }
 
 /// That a candidate is by an authority.
@@ -119,7 +137,7 @@ mod tests {
     }
 
     fn identity(name: &str) -> Mark {
-        Mark::Identity(Some("https://issuer.example".into()), name.into())
+        Mark::Name(name.into())
     }
 
     fn counted(proofs: &[(usize, Vec<Mark>)]) -> Vec<usize> {
@@ -146,6 +164,22 @@ mod tests {
         // Through a third signature, too.
         let (x, y) = (vec![key("x")], vec![identity("a")]);
         assert_eq!(counted(&[(0, x), (1, y), (0, same)]), [0]);
+    }
+
+    #[test]
+    fn a_name_is_one_whoever_vouches_for_it_and_a_uri_is_not() {
+        let of = |name: fn(String) -> San, text: &str, issuer| Mark::of(&name(text.into()), issuer);
+        let (one, two) = (Some("https://one.example"), Some("https://two.example"));
+        for name in [San::Email, San::Dns, San::UserName] {
+            assert_eq!(of(name, "A@b.example", one), of(name, "a@B.example", two));
+            assert_eq!(of(name, "a@b.example", None), of(name, "a@b.example", two));
+            assert_ne!(of(name, "a@b.example", one), of(name, "c@b.example", one));
+        }
+        let uri = "https://git.example/a@refs/heads/main";
+        assert_ne!(of(San::Uri, uri, one), of(San::Uri, uri, two));
+        assert_eq!(of(San::Uri, uri, one), of(San::Uri, uri, one));
+        // Otherwise all who have a name of some unknown kind would be one.
+        assert_eq!(Mark::of(&San::Other, None), None);
     }
 
     #[test]

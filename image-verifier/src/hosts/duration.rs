@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 /// The units with their length in seconds.
-const UNITS: [(&str, f64); 7] = [
+const UNITS: [(&str, f64); 8] = [
     ("ns", 1e-9),
     ("us", 1e-6),
+    // The micro sign, and the Greek letter.
     ("\u{b5}s", 1e-6),
+    ("\u{3bc}s", 1e-6),
     ("ms", 1e-3),
     ("s", 1.0),
     ("m", 60.0),
@@ -49,6 +51,9 @@ mod tests {
             ("1.5h", 5_400_000),
             ("500ms", 500),
             ("+2s", 2_000),
+            ("5000us", 5),
+            ("5000\u{b5}s", 5),
+            ("5000\u{3bc}s", 5),
         ] {
             assert_eq!(
                 parse(text),

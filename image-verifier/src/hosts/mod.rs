@@ -58,8 +58,10 @@ pub struct Host {
     /// Client certificates with their keys; without a file of its own, the key is in that of the
     /// certificate.
     pub client: Vec<(PathBuf, Option<PathBuf>)>,
-    /// Whether its certificate is not checked.
+    /// Whether its certificate is not checked, as `hosts.toml` says.
     pub skip_verify: Option<bool>,
+    /// Whether its certificate is not checked where `hosts.toml` does not say: it is on this machine.
+    pub is_unchecked_here: bool,
     /// Headers for every request, as often as they stand here.
     pub header: Vec<(String, String)>,
     /// How long a connection may take to come about.
@@ -74,6 +76,7 @@ impl Default for Host {
             ca: None,
             client: Vec::new(),
             skip_verify: None,
+            is_unchecked_here: false,
             header: Vec::new(),
             dial_timeout: None,
         }
@@ -97,7 +100,7 @@ impl Host {
         if is_loopback(name) {
             let port = port(name);
             host.address.plain = !matches!(port, None | Some("443"));
-            host.skip_verify = (port != Some("80")).then_some(true);
+            host.is_unchecked_here = port != Some("80");
         }
         host
     }
@@ -105,8 +108,17 @@ impl Host {
     /// Whether TLS is tried before plain HTTP.
     #[must_use]
     pub fn is_ambiguous(&self) -> bool {
-        let tls = self.ca.is_some() || !self.client.is_empty() || self.skip_verify.is_some();
+        let tls = self.ca.is_some()
+            || !self.client.is_empty()
+            || self.skip_verify.is_some()
+            || self.is_unchecked_here;
         self.address.plain && tls && port(&self.address.authority) != Some("80")
+    }
+
+    /// Whether its certificate is not checked.
+    #[must_use]
+    pub fn is_unchecked(&self) -> bool {
+        self.skip_verify.unwrap_or(self.is_unchecked_here)
     }
 
     /// Whether it stands in for the image's own host, which has to be named in every request then.
@@ -169,7 +181,7 @@ pub fn is_loopback(authority: &str) -> bool {
         &authority[..authority.len() - port.len() - 1]
     });
     let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+    host == "localhost" || address.parse().is_ok_and(|ip: IpAddr| ip.to_canonical().is_loopback())
 }
 
 #[cfg(test)]

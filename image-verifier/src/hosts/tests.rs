@@ -124,21 +124,23 @@ fn docker_io_is_served_under_another_name_and_is_no_mirror_of_itself() {
 #[test]
 fn plain_http_is_for_this_machine_and_only_where_the_port_leaves_it_open() {
     for (name, plain, ambiguous, skip) in [
-        ("localhost:5000", true, true, Some(true)),
-        ("127.9.9.9:5000", true, true, Some(true)),
-        ("[::1]:5000", true, true, Some(true)),
-        ("localhost", false, false, Some(true)),
-        ("localhost:443", false, false, Some(true)),
-        ("localhost:80", true, false, None),
-        ("localhost.example.com:5000", false, false, None),
-        ("10.0.0.1:5000", false, false, None),
-        ("[::2]:5000", false, false, None),
-        ("docker.io", false, false, None),
+        ("localhost:5000", true, true, true),
+        ("127.9.9.9:5000", true, true, true),
+        ("[::1]:5000", true, true, true),
+        ("[::ffff:127.0.0.1]:5000", true, true, true),
+        ("localhost", false, false, true),
+        ("localhost:443", false, false, true),
+        ("localhost:80", true, false, false),
+        ("localhost.example.com:5000", false, false, false),
+        ("10.0.0.1:5000", false, false, false),
+        ("[::2]:5000", false, false, false),
+        ("docker.io", false, false, false),
     ] {
         let host = Host::upstream(name);
         assert_eq!(host.address.plain, plain, "{name}");
         assert_eq!(host.is_ambiguous(), ambiguous, "{name}");
-        assert_eq!(host.skip_verify, skip, "{name}");
+        assert_eq!(host.is_unchecked(), skip, "{name}");
+        assert_eq!(host.skip_verify, None, "{name}");
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use toml_edit::{DocumentMut, Item, Table, TableLike, Value};
 
 use super::{Address, Capabilities, Host, duration};
+use crate::reason::quoted;
 
 /// Why a file is not usable, in words for a message.
 pub(super) type Bad = String;
@@ -68,7 +69,7 @@ fn last(root: &Table, server: &str, folder: &Path, upstream: &Host) -> Result<Ho
         header: settings.header,
         ca: settings.ca,
         client: settings.client,
-        skip_verify: settings.skip_verify.or(upstream.skip_verify),
+        skip_verify: settings.skip_verify,
         dial_timeout: settings.dial_timeout,
         ..upstream.clone()
     })
@@ -92,6 +93,9 @@ fn read(table: &dyn TableLike, name: &str, folder: &Path) -> Result<Option<Host>
 
 /// The address that a server's name stands for. A path gets `/v2` at its end unless it is there
 /// already, or `override_path` says that it is the whole path.
+///
+/// What Go's `url.Parse` refuses is refused: the parser here would drop control characters, and take
+/// `\` for `/`, so that the host would be another one than containerd's.
 fn address(name: &str, override_path: bool) -> Result<Option<Address>, Bad> {
     if name.is_empty() {
         return Ok(None);
@@ -101,21 +105,33 @@ fn address(name: &str, override_path: bool) -> Result<Option<Address>, Bad> {
     } else {
         format!("https://{name}")
     };
-    let bad = || format!("the server `{name}` is not a URL");
+    let bad = || {
+        // Without what may be a password.
+        let shown = name.rsplit('@').next().unwrap_or_default();
+        format!("the server {} is not a URL", quoted(shown))
+    };
     let (scheme, rest) = url.split_once("://").ok_or_else(bad)?;
     if !matches!(scheme, "http" | "https") {
         return Err(bad());
     }
-    let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    let rest = rest.split('#').next().unwrap_or_default();
+    if rest.contains(|c: char| c.is_ascii_control()) {
+        return Err(bad());
+    }
+    let rest = rest.split('?').next().unwrap_or_default();
     let (authority, path) = match rest.find('/') {
         Some(slash) => rest.split_at(slash),
         None => (rest, ""),
     };
-    let authority = authority.rsplit('@').next().unwrap_or_default();
+    let (user, authority) = authority.rsplit_once('@').unwrap_or(("", authority));
+    if !user.chars().all(is_of_a_user) || !authority.chars().all(is_of_a_host) {
+        return Err(bad());
+    }
     if authority.is_empty() || reqwest::Url::parse(&format!("{scheme}://{authority}/")).is_err() {
         return Err(bad());
     }
-    let mut path = clean(path);
+    // As Go writes it in a request.
+    let mut path = clean(path).replace('\\', "%5C");
     if !override_path && !path.ends_with("/v2") {
         path.push_str("/v2");
     }
@@ -124,6 +140,17 @@ fn address(name: &str, override_path: bool) -> Result<Option<Address>, Bad> {
         authority: authority.to_owned(),
         path,
     }))
+}
+
+/// Whether Go takes a character for one of a host and its port (`net/url`, `shouldEscape`). A `%` it
+/// takes before what is no ASCII alone, which no registry is called.
+fn is_of_a_host(c: char) -> bool {
+    !c.is_ascii() || c.is_ascii_alphanumeric() || "-_.~!$&'()*+,;=:[]<>\"".contains(c)
+}
+
+/// The same of a user and password before the host (`validUserinfo`), which count for nothing here.
+fn is_of_a_user(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "-._:~!$&'()*+,;=%@".contains(c)
 }
 
 /// A path without empty and dot segments: `/a/b`, or nothing for the root.

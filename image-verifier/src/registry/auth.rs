@@ -1,14 +1,20 @@
 //! What registries want with status 401: bearer tokens (the distribution project's token
 //! specification) and basic authentication.
 
-use reqwest::header::{CONTENT_TYPE, HeaderMap, WWW_AUTHENTICATE};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::header::{
+    CONTENT_TYPE, HeaderMap, HeaderValue, InvalidHeaderValue, WWW_AUTHENTICATE,
+};
 use reqwest::{RequestBuilder, Url};
 use serde::Deserialize;
 
+use super::body;
 use super::error::RegistryError;
+use super::reach;
 use super::transport::Transport;
 use crate::credentials::{Credential, Secret};
-use crate::hosts::is_loopback;
+use crate::reason::quoted;
 
 /// The most bytes of a token service's answer.
 const MAX_ANSWER: u64 = 64 * 1024;
@@ -21,7 +27,7 @@ const CLIENT_ID: &str = "nodeseal-verifier";
 
 /// What a registry asks for with status 401.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Challenge {
+pub enum Challenge {
     /// A token of a token service.
     Bearer {
         /// The service.
@@ -50,62 +56,133 @@ pub(super) enum Authorization {
 }
 
 impl Authorization {
-    pub(super) fn apply(&self, request: RequestBuilder) -> RequestBuilder {
-        match self {
-            Self::Bearer(token) => request.bearer_auth(token.expose()),
+    /// The value of the header.
+    pub(super) fn header(&self) -> Result<HeaderValue, InvalidHeaderValue> {
+        let text = match self {
+            Self::Bearer(token) => format!("Bearer {}", token.expose()),
             Self::Basic { username, password } => {
-                request.basic_auth(username, Some(password.expose()))
+                let pair = format!("{username}:{}", password.expose());
+                format!("Basic {}", STANDARD.encode(pair))
+            }
+        };
+        let mut value = HeaderValue::try_from(text)?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
+}
+
+/// What an answer with status 401 or 403 asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Asked {
+    /// What can be answered.
+    pub(super) challenge: Option<Challenge>,
+    /// A token service that is not asked, with why, in words for a message.
+    pub(super) refused: Option<String>,
+}
+
+impl Asked {
+    /// What the headers of an answer of `registry` say.
+    pub(super) fn of(headers: &HeaderMap, registry: &Url) -> Self {
+        let mut asked = Self::default();
+        let values = headers.get_all(WWW_AUTHENTICATE).iter();
+        for text in values.filter_map(|value| value.to_str().ok()) {
+            if text.len() > MAX_CHALLENGE {
+                continue;
+            }
+            match Challenge::parse(text, registry) {
+                Ok(None) => {}
+                // A token is preferred; of several, the first.
+                Ok(Some(found)) => match asked.challenge {
+                    None => asked.challenge = Some(found),
+                    Some(Challenge::Basic) if found != Challenge::Basic => {
+                        asked.challenge = Some(found);
+                    }
+                    Some(_) => {}
+                },
+                Err(refused) => asked.refused = asked.refused.or(Some(refused)),
             }
         }
+        asked
     }
 }
 
 impl Challenge {
     /// The challenge among an answer's headers; a token is preferred. Its realm must be `https`,
-    /// or the registry itself plain HTTP, and then on this machine where the registry is.
-    pub(super) fn from_headers(headers: &HeaderMap, registry: &Url) -> Option<Self> {
-        let challenges: Vec<Self> = headers
-            .get_all(WWW_AUTHENTICATE)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .filter(|text| text.len() <= MAX_CHALLENGE)
-            .filter_map(|text| Self::parse(text, registry))
-            .collect();
-        let bearer = challenges
-            .iter()
-            .find(|challenge| **challenge != Self::Basic);
-        bearer.or(challenges.first()).cloned()
+    /// or the registry itself plain HTTP, and then on this machine where the registry is. A registry
+    /// elsewhere cannot name one on this machine.
+    #[must_use]
+    pub fn from_headers(headers: &HeaderMap, registry: &Url) -> Option<Self> {
+        Asked::of(headers, registry).challenge
     }
 
-    fn parse(text: &str, registry: &Url) -> Option<Self> {
+    /// `host[:port]` of the token service.
+    pub(super) fn service(&self) -> Option<String> {
+        match self {
+            Self::Bearer { realm, .. } => Some(authority(realm)),
+            Self::Basic => None,
+        }
+    }
+
+    /// Nothing for what is no challenge that is known; an error, in words for a message, for a token
+    /// service that is not asked.
+    fn parse(text: &str, registry: &Url) -> Result<Option<Self>, String> {
         let text = text.trim_start();
         let (scheme, parameters) = text.split_once(' ').unwrap_or((text, ""));
         if scheme.eq_ignore_ascii_case("basic") {
-            return Some(Self::Basic);
+            return Ok(Some(Self::Basic));
         }
         if !scheme.eq_ignore_ascii_case("bearer") {
-            return None;
+            return Ok(None);
         }
-        let parameters = parameters_of(parameters)?;
+        let Some(parameters) = parameters_of(parameters) else {
+            return Ok(None);
+        };
         let get = |name: &str| {
             parameters
                 .iter()
                 .find(|(key, _)| key == name)
                 .map(|(_, value)| value.clone())
         };
-        let realm = Url::parse(&get("realm")?).ok()?;
-        let is_local = |url: &Url| url.host_str().is_some_and(is_loopback);
-        let trusted = match realm.scheme() {
-            "https" => realm.has_host(),
-            "http" => registry.scheme() == "http" && (!is_local(registry) || is_local(&realm)),
-            _ => false,
+        let Some(realm) = get("realm").and_then(|realm| Url::parse(&realm).ok()) else {
+            return Ok(None);
         };
-        trusted.then(|| Self::Bearer {
+        if let Some(why) = distrusted(&realm, registry) {
+            // Without what else it says: it is the registry's text.
+            let shown = quoted(&realm.origin().ascii_serialization());
+            return Err(format!("its token service at {shown} is not asked: {why}"));
+        }
+        Ok(Some(Self::Bearer {
             realm,
             service: get("service"),
             scope: get("scope").filter(|scope| is_read_only(scope)),
-        })
+        }))
     }
+}
+
+/// Why a registry may not send us there for a token, if so.
+fn distrusted(realm: &Url, registry: &Url) -> Option<&'static str> {
+    let is_local = reach::is_on_this_machine;
+    match realm.scheme() {
+        "https" if !realm.has_host() => Some("it has no host"),
+        "https" => None,
+        "http" if registry.scheme() != "http" => Some("it is plain HTTP, and the registry is not"),
+        "http" if is_local(registry) && !is_local(realm) => {
+            Some("it is plain HTTP off this machine, and the registry is on it")
+        }
+        "http" => None,
+        _ => Some("it is neither https nor http"),
+    }
+    .or_else(|| {
+        (!reach::may_lead(registry, realm))
+            .then_some("it is on this machine, and the registry is not")
+    })
+}
+
+/// `host[:port]`.
+fn authority(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port()
+        .map_or(host.to_owned(), |port| format!("{host}:{port}"))
 }
 
 /// Whether a scope asks for nothing but to pull from one repository.
@@ -155,24 +232,55 @@ struct Answer {
     access_token: Option<String>,
 }
 
-/// What the challenge is answered with; nothing if this credential is no answer to it.
-///
-/// The scope is our own, whatever else the registry asks for: there is nothing that the verifier
-/// wants but to pull from `path`, or from what the registry calls it.
+/// What a challenge is answered with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Reply {
+    /// This goes along with requests.
+    Use(Authorization),
+    /// The credential is of a kind that is no answer.
+    None,
+    /// The token service has none for this credential.
+    Refused {
+        /// Its HTTP status: 401, 403 or 404.
+        status: u16,
+    },
+}
+
+/// What the challenge is answered with. An error is one of the token service, and names it.
 pub(super) async fn answer(
     transport: &Transport<'_>,
     challenge: &Challenge,
     credential: Option<&Credential>,
     path: &str,
-) -> Result<Option<Authorization>, RegistryError> {
+) -> Result<Reply, RegistryError> {
+    let answer = ask(transport, challenge, credential, path).await;
+    answer.map_err(|error| match error {
+        RegistryError::Internal { .. } | RegistryError::NoMemory { .. } => error,
+        error => {
+            let service = challenge.service().unwrap_or_default();
+            RegistryError::Transient {
+                cause: format!("the token service {service}: {error}"),
+            }
+        }
+    })
+}
+
+/// The scope is our own, whatever else the registry asks for: there is nothing that the verifier
+/// wants but to pull from `path`, or from what the registry calls it.
+async fn ask(
+    transport: &Transport<'_>,
+    challenge: &Challenge,
+    credential: Option<&Credential>,
+    path: &str,
+) -> Result<Reply, RegistryError> {
     let (realm, service, scope) = match (challenge, credential) {
         (Challenge::Basic, Some(Credential::Password { username, password })) => {
-            return Ok(Some(Authorization::Basic {
+            return Ok(Reply::Use(Authorization::Basic {
                 username: username.clone(),
                 password: password.clone(),
             }));
         }
-        (Challenge::Basic, _) => return Ok(None),
+        (Challenge::Basic, _) => return Ok(Reply::None),
         (
             Challenge::Bearer {
                 realm,
@@ -198,9 +306,9 @@ pub(super) async fn answer(
         }
     }
     let parameters = parameters.query().unwrap_or_default().to_owned();
-    let client = transport.client;
     let response = if let Some(Credential::IdentityToken(_)) = credential {
-        let request = client
+        let request = transport
+            .client(realm)?
             .post(realm.clone())
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(parameters);
@@ -221,21 +329,30 @@ pub(super) async fn answer(
         };
         transport.follow(&url, authorize).await?
     };
-    match RegistryError::from_status(response.status().as_u16()) {
+    let status = response.status().as_u16();
+    match RegistryError::from_status(status) {
         None => {}
         // No such repository, or none that may be read with this credential.
-        Some(RegistryError::NotFound | RegistryError::Denied { .. }) => return Ok(None),
-        Some(error) => return Err(error),
+        Some(RegistryError::NotFound | RegistryError::Denied { .. }) => {
+            return Ok(Reply::Refused { status });
+        }
+        Some(_) => {
+            return Err(RegistryError::Transient {
+                cause: format!("HTTP status {status}"),
+            });
+        }
     }
-    let bytes = transport.read(response, MAX_ANSWER).await?;
-    let bad = || RegistryError::malformed("the token service's answer holds no token");
+    let bytes = body::read(response, MAX_ANSWER, transport.budget).await?;
+    let bad = || RegistryError::Transient {
+        cause: "its answer holds no token".to_owned(),
+    };
     let answer: Answer = serde_json::from_slice(&bytes).map_err(|_| bad())?;
     let token = answer.token.or(answer.access_token).ok_or_else(bad)?;
     let visible = token.bytes().all(|byte| byte.is_ascii_graphic());
     if token.is_empty() || token.len() > MAX_TOKEN || !visible {
         return Err(bad());
     }
-    Ok(Some(Authorization::Bearer(Secret::new(token))))
+    Ok(Reply::Use(Authorization::Bearer(Secret::new(token))))
 }
 
 #[cfg(test)]
@@ -243,7 +360,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str, registry: &str) -> Option<Challenge> {
-        Challenge::parse(text, &Url::parse(registry).unwrap())
+        Challenge::parse(text, &Url::parse(registry).unwrap()).unwrap_or_default()
     }
 
     fn bearer(realm: &str, service: Option<&str>, scope: Option<&str>) -> Challenge {
@@ -330,12 +447,70 @@ mod tests {
             (other, "http://127.0.0.1:5000/", false),
             (other, "http://registry.example:5000/", true),
             (other, "https://registry.example:5000/", false),
+            (local, "http://registry.example:5000/", false),
+            (local, "http://10.0.0.1:5000/", false),
         ] {
             assert_eq!(
                 parse(text, registry).is_some(),
                 trusted,
                 "{text} {registry}"
             );
+        }
+    }
+    #[test]
+    fn a_remote_registry_names_no_token_service_on_this_machine() {
+        for host in [
+            "127.0.0.1:10250",
+            "localhost",
+            "169.254.169.254",
+            "0.0.0.0:8080",
+            "[::1]",
+            "[fe80::1]",
+            "[::ffff:127.0.0.1]",
+            "[::ffff:169.254.169.254]",
+            "2130706433",
+        ] {
+            for (scheme, registry) in [
+                ("https", SECURE),
+                ("https", "http://registry.example:5000/"),
+                ("http", "http://registry.example:5000/"),
+            ] {
+                let text = format!("Bearer realm=\"{scheme}://{host}/token\"");
+                assert_eq!(parse(&text, registry), None, "{text} {registry}");
+            }
+            let text = format!("Bearer realm=\"https://{host}/token\"");
+            assert!(parse(&text, "https://127.0.0.1:5000/").is_some(), "{text}");
+        }
+    }
+
+    #[test]
+    fn why_a_token_service_is_not_asked_is_told_without_what_else_the_registry_says() {
+        let mut headers = HeaderMap::new();
+        let registry = Url::parse(SECURE).unwrap();
+        for (realm, why) in [
+            ("http://u:p@auth.example/hunter2", "`http://auth.example` is not asked: it is plain HTTP"),
+            ("https://127.0.0.1:1/hunter2", "`https://127.0.0.1:1` is not asked: it is on this machine"),
+            ("unix:///hunter2", "is not asked: it is neither"),
+        ] {
+            let text = format!("Bearer realm=\"{realm}\"");
+            headers.insert(WWW_AUTHENTICATE, text.parse().unwrap());
+            let Asked { challenge, refused } = Asked::of(&headers, &registry);
+            let refused = refused.unwrap();
+            assert_eq!(challenge, None, "{realm}");
+            assert!(refused.contains(why) && !refused.contains("hunter2"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn an_authorization_is_a_header_that_does_not_show() {
+        let password = Secret::new("p:\u{e9}");
+        let username = "u".to_owned();
+        let basic = Authorization::Basic { username, password };
+        let bearer = Authorization::Bearer(Secret::new("T0ken"));
+        for (authorization, value) in [(basic, "Basic dTpwOsOp"), (bearer, "Bearer T0ken")] {
+            let header = authorization.header().unwrap();
+            assert_eq!(header, value);
+            assert!(header.is_sensitive());
         }
     }
 }

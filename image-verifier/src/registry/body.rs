@@ -7,7 +7,7 @@ use reqwest::Response;
 use super::error::RegistryError;
 
 /// The bytes that may still be read from a registry in all.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Budget {
     total: u64,
     left: Cell<u64>,
@@ -32,7 +32,11 @@ impl Budget {
     }
 }
 
-/// Reads a whole body. The length that the registry announces is used only to give up early.
+/// How many times its size a body may take while it is parsed.
+const PARSED: usize = 4;
+
+/// Reads a whole body, and makes sure that there is memory to parse it: an allocation that fails later
+/// would end the process without a word. The length that the registry announces is used only to give up early.
 pub(super) async fn read(
     mut response: Response,
     limit: u64,
@@ -50,7 +54,17 @@ pub(super) async fn read(
             return Err(RegistryError::TooLarge { limit });
         }
         budget.take(chunk.len() as u64)?;
+        let all = bytes.len() + chunk.len();
+        bytes
+            .try_reserve(chunk.len())
+            .map_err(|_| RegistryError::NoMemory { bytes: all })?;
         bytes.extend_from_slice(&chunk);
     }
+    let needed = bytes.len().saturating_mul(PARSED);
+    let mut room = Vec::<u8>::new();
+    room.try_reserve_exact(needed)
+        .map_err(|_| RegistryError::NoMemory { bytes: bytes.len() })?;
+    // Asked for, and given back untouched.
+    drop(std::hint::black_box(room));
     Ok(bytes)
 }

@@ -44,6 +44,12 @@ pub enum RegistryError {
         /// The limit that was reached.
         limit: u64,
     },
+    /// The process may not take as much memory as this would need.
+    #[error("no memory is left to read it: {bytes} bytes are too many beside what was read before")]
+    NoMemory {
+        /// As many as were read, or were to be.
+        bytes: usize,
+    },
     /// More layers, or more manifests in an index, than are read.
     #[error("more than {limit} descriptors")]
     TooMany {
@@ -55,6 +61,19 @@ pub enum RegistryError {
     Malformed {
         /// What is wrong with it.
         what: String,
+    },
+    /// What answers is no registry that can be understood, or something stands before it. Nothing is
+    /// known then of what is there.
+    #[error("the registry's answer cannot be used: {what}")]
+    Unusable {
+        /// What is wrong with it.
+        what: String,
+    },
+    /// It has no list of referrers, and says so in another way than by 404.
+    #[error("the referrers API answers HTTP status {status}, so that only tags were looked at")]
+    NoReferrersApi {
+        /// 400, 405 or 406.
+        status: u16,
     },
     /// A status that the protocol does not have here.
     #[error("unexpected HTTP status {status}")]
@@ -77,9 +96,16 @@ impl RegistryError {
         match self {
             Self::NotFound => Reason::NoSignature,
             Self::Denied { .. } => Reason::RegistryDenied,
-            Self::Transient { .. } | Self::Status { .. } => Reason::RegistryError,
+            Self::Transient { .. } | Self::Unusable { .. } | Self::Status { .. } => {
+                Reason::RegistryError
+            }
+            // More than "there is no signature", and less than whatever was found under a tag: there
+            // are registries without the API that always answer so.
+            Self::NoReferrersApi { .. } => Reason::UnsupportedFormat,
             Self::DigestMismatch { .. } => Reason::DigestMismatch,
-            Self::TooLarge { .. } | Self::TooMany { .. } => Reason::LimitExceeded,
+            Self::TooLarge { .. } | Self::NoMemory { .. } | Self::TooMany { .. } => {
+                Reason::LimitExceeded
+            }
             Self::Malformed { .. } => Reason::MalformedSignature,
             Self::Internal { .. } => Reason::Internal,
         }
@@ -100,6 +126,19 @@ impl RegistryError {
             }),
             _ => Some(Self::Status { status }),
         }
+    }
+
+    /// As it is of what was not fetched by digest: a list, or what is under a tag. What does not parse
+    /// there is a proxy's page of errors rather than a signature.
+    pub(super) fn of_answer(self) -> Self {
+        match self {
+            Self::Malformed { what } => Self::Unusable { what },
+            other => other,
+        }
+    }
+
+    pub(super) fn unusable(what: impl Into<String>) -> Self {
+        Self::Unusable { what: what.into() }
     }
 
     pub(crate) fn malformed(what: impl Into<String>) -> Self {

@@ -4,13 +4,14 @@
 //! the others take over when theirs is turned down.
 
 use std::collections::VecDeque;
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use policy::verifier::Access;
 use tokio::sync::Mutex;
 
-use super::auth::{self, Authorization, Challenge};
+use super::auth::{self, Asked, Authorization, Challenge, Reply};
 use super::error::RegistryError;
 use super::transport::Transport;
 use crate::credentials::{self, Credential, Target};
@@ -48,6 +49,12 @@ struct State {
     left: Option<VecDeque<Option<Credential>>>,
     tried: usize,
     notes: Vec<String>,
+    /// The first failure of the token service: everything after it may well come of it.
+    failure: Option<RegistryError>,
+    /// Which token service first refused a token, and with which status.
+    unserved: Option<(String, u16)>,
+    /// A token service that is not asked, and why.
+    refused: Option<String>,
 }
 
 impl<'a> Login<'a> {
@@ -83,7 +90,7 @@ impl<'a> Login<'a> {
         &self,
         transport: &Transport<'_>,
         used: Ticket,
-        challenge: Option<Challenge>,
+        asked: Asked,
         status: u16,
         path: &str,
     ) -> Result<Ticket, RegistryError> {
@@ -91,8 +98,11 @@ impl<'a> Login<'a> {
         if state.ticket.number != used.number {
             return Ok(state.ticket.clone());
         }
-        if challenge.is_some() {
-            state.challenge = challenge;
+        if asked.challenge.is_some() {
+            state.challenge = asked.challenge;
+        }
+        if asked.refused.is_some() {
+            state.refused = asked.refused;
         }
         let Some(challenge) = state.challenge.clone() else {
             return Err(state.refusal(status));
@@ -115,13 +125,23 @@ impl<'a> Login<'a> {
         }
         while let Some(credential) = state.left.as_mut().and_then(VecDeque::pop_front) {
             state.tried += usize::from(credential.is_some());
-            let answer = auth::answer(transport, &challenge, credential.as_ref(), path).await?;
-            if answer.is_some() {
-                state.ticket = Ticket {
-                    number: used.number + 1,
-                    authorization: answer,
-                };
-                return Ok(state.ticket.clone());
+            let answer = auth::answer(transport, &challenge, credential.as_ref(), path).await;
+            match answer {
+                Ok(Reply::Use(authorization)) => {
+                    state.ticket = Ticket {
+                        number: used.number + 1,
+                        authorization: Some(authorization),
+                    };
+                    return Ok(state.ticket.clone());
+                }
+                Ok(Reply::None) => {}
+                Ok(Reply::Refused { status }) => {
+                    let service = challenge.service().unwrap_or_default();
+                    state.unserved.get_or_insert((service, status));
+                }
+                Err(error) => {
+                    state.failure.get_or_insert(error);
+                }
             }
         }
         Err(state.refusal(status))
@@ -135,13 +155,24 @@ impl State {
             (_, 0) => "; the node has no credentials for it".to_owned(),
             (_, tried) => format!("; {tried} of the node's credentials were tried"),
         };
-        for note in &self.notes {
+        if let Some((service, status)) = &self.unserved {
+            // Writing to a String cannot fail.
+            let _ = write!(hint, "; the token service {service}: HTTP status {status}");
+        }
+        for note in self.refused.iter().chain(&self.notes) {
             hint.push_str("; ");
             hint.push_str(note);
         }
-        RegistryError::Denied {
-            status,
-            hint: bounded(&hint, MAX_HINT),
+        let hint = bounded(&hint, MAX_HINT);
+        match &self.failure {
+            None => RegistryError::Denied { status, hint },
+            // What had no answer may be let in with one.
+            Some(RegistryError::Transient { cause }) => RegistryError::Transient {
+                cause: format!(
+                    "{cause}, and without a token the registry denies access (HTTP status {status}){hint}"
+                ),
+            },
+            Some(error) => error.clone(),
         }
     }
 }

@@ -138,7 +138,7 @@ impl Descriptor {
 }
 
 /// A document that may name its own media type.
-pub(super) trait Document: DeserializeOwned {
+pub trait Document: DeserializeOwned {
     /// What the registry may call it.
     const TYPES: &'static [&'static str];
     /// What it calls itself.
@@ -171,7 +171,7 @@ impl Document for Index {
 
 /// Parses a document whose registry calls it `content_type`. Header and content must agree, or the
 /// same bytes could be read as two different things.
-pub(super) fn parse<D: Document>(
+pub fn parse<D: Document>(
     content_type: Option<&str>,
     bytes: &[u8],
 ) -> Result<D, RegistryError> {

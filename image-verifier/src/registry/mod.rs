@@ -1,68 +1,64 @@
 //! A minimal read client of the OCI distribution specification, for one repository at one host.
 //!
 //! Nothing that a registry says is believed: bodies are bounded whatever they announce, what is
-//! fetched by digest is hashed, redirects are few, never leave TLS and carry no secrets elsewhere,
-//! credentials are tried once each, and only the status 404 means that something is not there.
+//! fetched by digest is hashed, redirects are few, never leave TLS, never lead to this machine from
+//! another one and carry no secrets elsewhere, credentials are tried once each, and only the status 404
+//! means that something is not there.
 
-mod auth;
+#[doc(hidden)]
+pub mod auth;
 mod body;
 mod client;
 mod dns;
 mod error;
+pub mod image;
 mod login;
 pub mod manifest;
+mod place;
+mod reach;
+mod registries;
 mod resolve;
 mod tls;
 mod transport;
 
-use std::rc::Rc;
 use std::time::Duration;
 
 use policy::digest::Digest;
-use policy::reference::Reference;
-use policy::verifier::{Access, Limits};
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LINK};
-use reqwest::{Client, RequestBuilder, Response, Url};
+use reqwest::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, InvalidHeaderValue, LINK,
+};
+use reqwest::{RequestBuilder, Response, Url};
 use tokio::sync::OnceCell;
 
 pub use self::error::RegistryError;
+pub use self::registries::Registries;
 pub use self::resolve::Resolved;
 
-use self::auth::{Authorization, Challenge};
+use self::auth::{Asked, Authorization};
 use self::body::Budget;
-use self::client::Clients;
 use self::login::Login;
-use self::manifest::{Descriptor, INDEX_TYPE, Index, MANIFEST_TYPES, Manifest};
-use self::transport::{ATTEMPTS, Transport, is_no_tls};
-use crate::credentials::Target;
-use crate::environment::Environment;
-use crate::hosts::{self, Host};
+use self::manifest::{Descriptor, Document, INDEX_TYPE, Index, MANIFEST_TYPES, Manifest};
+use self::place::Place;
+use self::transport::{Transport, Ways, is_no_tls};
+use crate::hosts;
 
 /// The most pages of one list of referrers.
 const MAX_PAGES: usize = 8;
 /// How long a host on this machine may take to answer in TLS before plain HTTP is tried.
 const TLS_TRIAL: Duration = Duration::from_secs(1);
 
-/// The registries that may hold an image's signatures, in the order in which they are asked.
-#[derive(Debug)]
-pub struct Registries<'a> {
-    registries: Vec<Registry<'a>>,
-    notes: Vec<String>,
-}
-
 /// One repository of one registry.
 #[derive(Debug)]
 pub struct Registry<'a> {
-    client: Client,
-    host: Host,
+    ways: Ways<'a>,
     header: HeaderMap,
     /// The image's own host, where this one stands in for it.
     namespace: Option<String>,
     path: String,
     object_limit: u64,
-    budget: Rc<Budget>,
+    budget: Budget,
     attempts: u32,
-    base: OnceCell<Url>,
+    base: OnceCell<Place>,
     login: Login<'a>,
 }
 
@@ -80,120 +76,21 @@ pub enum Referrers {
     Unsupported,
 }
 
-impl<'a> Registries<'a> {
-    /// Clients for the repository of `image` at each host that may be asked. Reads the node's
-    /// configuration of hosts; opens no connection.
-    pub fn new(
-        image: &Reference,
-        access: &'a Access,
-        environment: &'a Environment,
-        limits: &Limits,
-    ) -> Result<Self, RegistryError> {
-        Self::with_bundles(image, access, environment, limits, tls::HOST_BUNDLES)
-    }
-
-    fn with_bundles(
-        image: &Reference,
-        access: &'a Access,
-        environment: &'a Environment,
-        limits: &Limits,
-        bundles: tls::Bundles,
-    ) -> Result<Self, RegistryError> {
-        let internal = |cause: String| RegistryError::Internal { cause };
-        let root = environment.root();
-        let found = hosts::of(image.host(), &access.config_paths, &root);
-        let found = found.map_err(|error| internal(error.to_string()))?;
-        let clients = Clients::new(environment, bundles);
-        let budget = Rc::new(Budget::new(limits.max_total_bytes));
-        let time = crate::limits::deadline(limits) / 2;
-        let mut registries = Vec::new();
-        for host in found.hosts {
-            let can = host.capabilities;
-            // containerd refuses a pull whose certificates cannot be read, for whichever host.
-            let client = clients.get(&host)?;
-            if !can.pull || !(can.resolve || can.referrers) {
-                continue;
-            }
-            let mirror = host.is_mirror_of(image.host());
-            let name = if mirror {
-                &host.address.authority
-            } else {
-                image.host()
-            };
-            let target = Target::new(format!("{name}/{}", image.path()));
-            registries.push(Registry {
-                client,
-                header: header(&host)?,
-                namespace: mirror.then(|| image.host().to_owned()),
-                path: image.path().to_owned(),
-                object_limit: limits.max_object_bytes,
-                budget: Rc::clone(&budget),
-                attempts: 1,
-                base: OnceCell::new(),
-                login: Login::new(target, access, environment, root.clone(), time),
-                host,
-            });
-        }
-        // Where there is another host to ask, trying again is a waste of time.
-        let Some(last) = registries.last_mut() else {
-            let host = image.host();
-            let cause = format!(
-                "no host for images of {host} may be asked: hosts.toml names none with the capabilities `pull` and `resolve`"
-            );
-            return Err(internal(cause));
-        };
-        last.attempts = ATTEMPTS;
-        Ok(Self {
-            registries,
-            notes: found.notes,
-        })
-    }
-
-    /// The registries in their order, at least one.
-    #[must_use]
-    pub fn as_slice(&self) -> &[Registry<'a>] {
-        &self.registries
-    }
-
-    /// What was passed over in the configuration, in words for a message.
-    #[must_use]
-    pub fn notes(&self) -> &[String] {
-        &self.notes
-    }
-}
-
-/// The headers that `hosts.toml` adds to every request.
-fn header(host: &Host) -> Result<HeaderMap, RegistryError> {
-    let mut map = HeaderMap::new();
-    for (name, value) in &host.header {
-        let bad = || RegistryError::Internal {
-            // The value may be a secret.
-            cause: format!("hosts.toml: {} is no header", crate::reason::quoted(name)),
-        };
-        let name = HeaderName::try_from(name).map_err(|_| bad())?;
-        let mut value = HeaderValue::try_from(value).map_err(|_| bad())?;
-        value.set_sensitive(true);
-        map.append(name, value);
-    }
-    Ok(map)
-}
-
 impl Registry<'_> {
     /// The host: `host[:port]`.
     #[must_use]
     pub fn authority(&self) -> &str {
-        &self.host.address.authority
+        &self.ways.host.address.authority
     }
 
     /// The manifest under a tag; none at a host that may not be asked for tags.
     pub async fn manifest_by_tag(&self, tag: &str) -> Result<Manifest, RegistryError> {
-        if !self.host.capabilities.resolve {
+        if !self.ways.host.capabilities.resolve {
             return Err(RegistryError::NotFound);
         }
         let url = self.url(&format!("manifests/{tag}")).await?;
         let response = self.get(url, &MANIFEST_TYPES.join(", ")).await?;
-        let media_type = content_type(&response);
-        manifest::parse(media_type.as_deref(), &self.body(response).await?)
+        self.document(response).await
     }
 
     /// The manifest with a digest.
@@ -209,8 +106,7 @@ impl Registry<'_> {
     pub async fn index_by_tag(&self, tag: &str) -> Result<Index, RegistryError> {
         let url = self.url(&format!("manifests/{tag}")).await?;
         let response = self.get(url, INDEX_TYPE).await?;
-        let media_type = content_type(&response);
-        manifest::parse(media_type.as_deref(), &self.body(response).await?)
+        self.document(response).await
     }
 
     /// The blob with a digest.
@@ -220,7 +116,11 @@ impl Registry<'_> {
         self.verified(response, digest).await
     }
 
-    /// The referrers of a digest, by the API.
+    /// The referrers of a digest, by the API. [`RegistryError::NoReferrersApi`] is an answer that may
+    /// well mean that there is none, and may be a fault.
+    ///
+    /// Every host is asked that may be asked at all, with the capability `referrers` or without: most
+    /// files were written before there was such a word, and what such a mirror has would be missed.
     pub async fn referrers(&self, digest: &Digest) -> Result<Referrers, RegistryError> {
         let mut url = self.url(&format!("referrers/{digest}")).await?;
         let mut manifests = Vec::new();
@@ -228,23 +128,18 @@ impl Registry<'_> {
             let response = match self.get(url.clone(), INDEX_TYPE).await {
                 Ok(response) => response,
                 // A registry without this API has no such path; some have no such method on it.
-                Err(
-                    RegistryError::NotFound
-                    | RegistryError::Status {
-                        status: 400 | 405 | 406,
-                    },
-                ) if page == 0 => {
-                    return Ok(Referrers::Unsupported);
-                }
+                Err(RegistryError::NotFound) if page == 0 => return Ok(Referrers::Unsupported),
+                Err(RegistryError::Status {
+                    status: status @ (400 | 405 | 406),
+                }) if page == 0 => return Err(RegistryError::NoReferrersApi { status }),
                 // A page that was there when its link was written: not the end of the list.
                 Err(RegistryError::NotFound) => {
-                    return Err(RegistryError::malformed("a page of the list is missing"));
+                    return Err(RegistryError::unusable("a page of the list is missing"));
                 }
                 Err(error) => return Err(error),
             };
-            let next = next_page(&response);
-            let media_type = content_type(&response);
-            let index: Index = manifest::parse(media_type.as_deref(), &self.body(response).await?)?;
+            let next = next_page(&url, &response);
+            let index: Index = self.document(response).await?;
             manifests.extend(index.into_manifests());
             match next? {
                 Some(next) => url = self.named(next),
@@ -262,8 +157,15 @@ impl Registry<'_> {
         })
     }
 
+    /// What is not fetched by digest.
+    async fn document<D: Document>(&self, response: Response) -> Result<D, RegistryError> {
+        let media_type = content_type(&response);
+        let bytes = self.body(response).await?;
+        manifest::parse(media_type.as_deref(), &bytes).map_err(RegistryError::of_answer)
+    }
+
     async fn body(&self, response: Response) -> Result<Vec<u8>, RegistryError> {
-        self.transport().read(response, self.object_limit).await
+        body::read(response, self.object_limit, &self.budget).await
     }
 
     async fn verified(
@@ -282,46 +184,42 @@ impl Registry<'_> {
         })
     }
 
-    fn transport(&self) -> Transport<'_> {
+    fn transport<'b>(&'b self, base: &'b Place) -> Transport<'b> {
         Transport {
-            client: &self.client,
+            ways: &self.ways,
+            base: base.url(),
             budget: &self.budget,
             attempts: self.attempts,
         }
     }
 
-    async fn url(&self, rest: &str) -> Result<Url, RegistryError> {
+    async fn url(&self, rest: &str) -> Result<Place, RegistryError> {
         let base = self.base.get_or_try_init(|| self.find_base()).await?;
-        let joined = base.join(&format!("{}/{rest}", self.path));
-        let url = joined.map_err(|error| RegistryError::Internal {
-            cause: format!("the URL: {error}"),
-        })?;
-        Ok(self.named(url))
+        Ok(self.named(base.join(&format!("{}/{rest}", self.path))?))
     }
 
     /// With the name of the image's own host, which a mirror of many registries has to be told.
-    fn named(&self, mut url: Url) -> Url {
-        if let Some(namespace) = &self.namespace
-            && !url.query_pairs().any(|(name, _)| name == "ns")
-        {
-            url.query_pairs_mut().append_pair("ns", namespace);
+    fn named(&self, place: Place) -> Place {
+        match &self.namespace {
+            Some(namespace) => place.with_parameter("ns", namespace),
+            None => place,
         }
-        url
     }
 
     /// As configured, except that where both may be meant, plain HTTP is tried where TLS does not
     /// come about. TLS goes first, as containerd does: a plain server's answer to it is no TLS,
     /// while a TLS server answers a plain request properly, with an error that looks like the
     /// registry's own.
-    async fn find_base(&self) -> Result<Url, RegistryError> {
-        let address = &self.host.address;
+    async fn find_base(&self) -> Result<Place, RegistryError> {
+        let address = &self.ways.host.address;
         let base = |scheme: &str| {
             let url = format!("{scheme}://{}{}/", address.authority, address.path);
-            Url::parse(&url).map_err(|error| RegistryError::Internal {
+            let url = Url::parse(&url).map_err(|error| RegistryError::Internal {
                 cause: format!("the URL: {error}"),
-            })
+            });
+            url.map(Place::base)
         };
-        let ambiguous = self.host.is_ambiguous();
+        let ambiguous = self.ways.host.is_ambiguous();
         let secure = base(if address.plain && !ambiguous {
             "http"
         } else {
@@ -330,7 +228,7 @@ impl Registry<'_> {
         if !ambiguous {
             return Ok(secure);
         }
-        let mut probe = self.client.head(secure.clone());
+        let mut probe = self.ways.own.head(secure.url().clone());
         // What is on this machine answers at once, and to whatever else listens there no secret is
         // told that its owner could not read anyway. Elsewhere slowness is no reason to give up TLS.
         let is_local = hosts::is_loopback(&address.authority);
@@ -345,7 +243,7 @@ impl Registry<'_> {
     }
 
     /// Sends a request, with what the registry asks for. Each credential is tried once.
-    async fn get(&self, url: Url, accept: &str) -> Result<Response, RegistryError> {
+    async fn get(&self, url: Place, accept: &str) -> Result<Response, RegistryError> {
         let mut ticket = self.login.current().await;
         loop {
             let authorization = ticket.authorization.as_ref();
@@ -355,32 +253,35 @@ impl Registry<'_> {
                 return succeed(response);
             }
             // What a redirect led to has no say in who gets the credentials.
-            if response.url().origin() != url.origin() {
+            if url.at(response.url().clone()).is_none() {
                 return Err(self.login.denied(status).await);
             }
-            let challenge = Challenge::from_headers(response.headers(), &url);
+            let asked = Asked::of(response.headers(), url.url());
             ticket = self
                 .login
-                .next(&self.transport(), ticket, challenge, status, &self.path)
+                .next(&self.transport(&url), ticket, asked, status, &self.path)
                 .await?;
         }
     }
 
+    /// Sends a request with the headers of `hosts.toml`, of which those that are made here take the place.
     async fn send(
         &self,
-        url: &Url,
+        url: &Place,
         accept: &str,
         authorization: Option<&Authorization>,
     ) -> Result<Response, RegistryError> {
-        let decorate = |request: RequestBuilder| {
-            let request = request.headers(self.header.clone());
-            match authorization {
-                Some(authorization) => authorization.apply(request),
-                None => request,
-            }
+        let unfit = |error: InvalidHeaderValue| RegistryError::Internal {
+            cause: format!("a header of the request: {error}"),
         };
-        let accepting = |request: RequestBuilder| decorate(request).header(ACCEPT, accept);
-        self.transport().follow(url, accepting).await
+        let accept = HeaderValue::from_str(accept).map_err(unfit)?;
+        let mut own = self.header.clone();
+        own.insert(ACCEPT, accept);
+        if let Some(authorization) = authorization {
+            own.insert(AUTHORIZATION, authorization.header().map_err(unfit)?);
+        }
+        let decorate = |request: RequestBuilder| request.headers(own.clone());
+        self.transport(url).follow(url.url(), decorate).await
     }
 }
 
@@ -395,11 +296,12 @@ fn content_type(response: &Response) -> Option<String> {
     Some(essence.trim().to_ascii_lowercase())
 }
 
-/// The next page of a list (RFC 8288). It must be at the same place as this one. A header that is
-/// not understood is an error: taken as "no more", it would hide what is on the next page.
-fn next_page(response: &Response) -> Result<Option<Url>, RegistryError> {
+/// The next page of a list (RFC 8288). It must be where the registry is, which is where `asked` was:
+/// what a redirect led to may name a page at its own place, and would be sent the credentials. A header
+/// that is not understood is an error: taken as "no more", it would hide what is on the next page.
+fn next_page(asked: &Place, response: &Response) -> Result<Option<Place>, RegistryError> {
     let bad =
-        || RegistryError::malformed("the list says in a way that is not understood what follows");
+        || RegistryError::unusable("the list says in a way that is not understood what follows");
     for header in response.headers().get_all(LINK) {
         let mut rest = header.to_str().map_err(|_| bad())?.trim();
         while !rest.is_empty() {
@@ -410,9 +312,9 @@ fn next_page(response: &Response) -> Result<Option<Url>, RegistryError> {
             let (parameters, next) = after.split_once(',').unwrap_or((after, ""));
             if parameters.contains("rel=\"next\"") || parameters.contains("rel=next") {
                 let next = response.url().join(target).ok();
-                let next = next.filter(|next| next.origin() == response.url().origin());
+                let next = next.and_then(|next| asked.at(next));
                 return next.map(Some).ok_or_else(|| {
-                    RegistryError::malformed("the next page of the list is at another place")
+                    RegistryError::unusable("the next page of the list is at another place")
                 });
             }
             rest = next.trim();

@@ -21,7 +21,7 @@ pub struct Resolved {
 impl Registry<'_> {
     /// The manifest or index under a tag; none at a host that may not be asked for tags.
     pub async fn resolve(&self, tag: &str) -> Result<Resolved, RegistryError> {
-        if !self.host.capabilities.resolve {
+        if !self.ways.host.capabilities.resolve {
             return Err(RegistryError::NotFound);
         }
         let url = self.url(&format!("manifests/{tag}")).await?;
@@ -31,7 +31,8 @@ impl Registry<'_> {
         let media_type = content_type(&response).unwrap_or_default();
         let is_index = [INDEX_TYPE, LIST_TYPE].contains(&media_type.as_str());
         if !is_index && !MANIFEST_TYPES.contains(&media_type.as_str()) {
-            return Err(RegistryError::media_type(&media_type, "that of an image"));
+            let error = RegistryError::media_type(&media_type, "that of an image");
+            return Err(error.of_answer());
         }
         let bytes = self.body(response).await?;
         Ok(Resolved {

@@ -2,14 +2,17 @@
 
 use std::error::Error as _;
 use std::io;
+use std::rc::Rc;
 use std::time::Duration;
 
 use reqwest::header::{LOCATION, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 
-use super::body::{self, Budget};
+use super::body::Budget;
+use super::client::Clients;
 use super::error::RegistryError;
-use crate::hosts::is_loopback;
+use super::reach;
+use crate::hosts::Host;
 
 /// The most redirects of one request.
 const MAX_REDIRECTS: usize = 5;
@@ -21,16 +24,36 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// be no time left to do anything with a better one.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// A client, and how it is used for one host.
+/// How a host is reached, and what it leads to.
+#[derive(Debug)]
+pub(super) struct Ways<'a> {
+    pub(super) host: Host,
+    /// The client for the host itself.
+    pub(super) own: Client,
+    pub(super) clients: Rc<Clients<'a>>,
+}
+
+/// How requests are sent for one host.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Transport<'a> {
-    pub(super) client: &'a Client,
+    pub(super) ways: &'a Ways<'a>,
+    /// Where the registry is.
+    pub(super) base: &'a Url,
     pub(super) budget: &'a Budget,
     /// How often a request is sent at the most.
     pub(super) attempts: u32,
 }
 
 impl Transport<'_> {
+    /// The client for what is at `url`.
+    pub(super) fn client(&self, url: &Url) -> Result<Client, RegistryError> {
+        if url.origin() == self.base.origin() {
+            return Ok(self.ways.own.clone());
+        }
+        let Ways { host, clients, .. } = self.ways;
+        clients.elsewhere(host, self.base, url)
+    }
+
     /// Fetches `url` and what it redirects to. What `decorate` adds, credentials among it, goes
     /// only to where `url` itself is.
     pub(super) async fn follow(
@@ -43,7 +66,7 @@ impl Transport<'_> {
         };
         let mut target = url.clone();
         for _ in 0..=MAX_REDIRECTS {
-            let request = self.client.get(target.clone());
+            let request = self.client(&target)?.get(target.clone());
             let request = if target.origin() == url.origin() {
                 decorate(request)
             } else {
@@ -53,17 +76,20 @@ impl Transport<'_> {
             let Some(next) = redirection(&response) else {
                 return Ok(response);
             };
+            if !reach::may_lead(&target, &next) {
+                return Err(failed(
+                    "a redirect from another machine to this one is not followed",
+                ));
+            }
             let plain = next.scheme() == "http";
-            let stays_local = next.host_str().is_some_and(is_loopback);
+            let stays_local = [&target, &next].into_iter().all(reach::is_on_this_machine);
             // To TLS, or from plain HTTP on this machine to the same, or within a plain registry.
             let allowed = next.scheme() == "https"
                 || plain
                     && target.scheme() == "http"
                     && (stays_local || next.origin() == url.origin());
             if !allowed {
-                return Err(failed(
-                    "a redirect from https to plain http is not followed",
-                ));
+                return Err(failed("a redirect to plain http is not followed"));
             }
             target = next;
         }
@@ -91,15 +117,6 @@ impl Transport<'_> {
             pause *= 3;
         }
         Ok(request.send().await?)
-    }
-
-    /// Reads a body of up to `limit` bytes.
-    pub(super) async fn read(
-        &self,
-        response: Response,
-        limit: u64,
-    ) -> Result<Vec<u8>, RegistryError> {
-        body::read(response, limit, self.budget).await
     }
 }
 

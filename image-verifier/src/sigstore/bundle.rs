@@ -1,14 +1,20 @@
 //! Bundles: v0.1 to v0.3, read within limits, and verified when they come with a certificate.
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
+use sigstore_verify::Error as Library;
 use sigstore_verify::types::bundle::VerificationMaterialContent;
-use sigstore_verify::types::{
-    Bundle, DerCertificate, KindVersion, MediaType, Sha256Hash, SignatureContent, Statement,
-};
+use sigstore_verify::types::{Bundle, DerCertificate, KindVersion, Sha256Hash, SignatureContent};
 
+use super::anchor::Validity;
 use super::chain;
-use super::{Artifact, Claimed, Content, SignerIdentity, TrustMaterial, Unmatched, VerifyError};
-use crate::reason::quoted;
+use super::evidence::Proven;
+use super::library::{self, Demand};
+use super::pki::spki;
+use super::{
+    Artifact, Claimed, Content, SignerIdentity, TrustMaterial, Unmatched, VerifyError, raw, shape,
+    version,
+};
 
 /// The most transparency log entries, and the most timestamps, of one bundle. sigstore-go has the
 /// same limit: each costs a signature check, and one is enough.
@@ -21,12 +27,17 @@ pub const MAX_CHAIN: usize = 10;
 pub struct SigstoreBundle(pub(super) Bundle);
 
 impl SigstoreBundle {
-    /// Reads a bundle's JSON. Its size is bounded by whoever fetched it.
+    /// Reads a bundle's JSON. Its size is bounded by whoever fetched it, how much it takes in memory is
+    /// here.
     pub fn parse(json: &[u8]) -> Result<Self, VerifyError> {
+        if let Some(excess) = shape::excess(json) {
+            let message = format!("a bundle with {excess}");
+            return Err(VerifyError::Malformed(message));
+        }
         let text = std::str::from_utf8(json)
             .map_err(|error| VerifyError::Malformed(format!("the bundle: {error}")))?;
         let bundle = Bundle::from_json(text).map_err(|error| {
-            unsupported(text)
+            version::unsupported(text)
                 .unwrap_or_else(|| VerifyError::Malformed(format!("the bundle: {error}")))
         })?;
         Self::new(bundle)
@@ -114,6 +125,48 @@ impl SigstoreBundle {
         }
     }
 
+    /// What the library's refusal means here. Where something is missing it speaks of versions of
+    /// bundles, which a signature of another shape was put together to.
+    pub(super) fn refused(
+        &self,
+        error: Library,
+        artifact: &Artifact<'_>,
+        chain: impl FnOnce() -> Option<Validity>,
+    ) -> VerifyError {
+        match VerifyError::verifying(error, self.claims(artifact), chain) {
+            VerifyError::LogEntryMissing(_) => {
+                let entries = &self.0.verification_material.tlog_entries;
+                let missing = if entries.is_empty() {
+                    "there is none"
+                } else if entries.iter().any(|entry| entry.inclusion_proof.is_none()) {
+                    "it has no proof of being in the log"
+                } else {
+                    "it has no promise of the log"
+                };
+                VerifyError::LogEntryMissing(missing.into())
+            }
+            VerifyError::NoTrustedTime(_) if self.has_no_time() => {
+                let message = "a log entry of Rekor v2 proves no time, and there is no timestamp beside it: add one";
+                VerifyError::NoTrustedTime(message.into())
+            }
+            VerifyError::NoTrustedTime(_) => {
+                let message =
+                    "there is neither a timestamp nor a log entry whose time the log has signed";
+                VerifyError::NoTrustedTime(message.into())
+            }
+            other => other,
+        }
+    }
+
+    /// Whether it has no timestamp, and log entries of Rekor v2, which know no time.
+    fn has_no_time(&self) -> bool {
+        let material = &self.0.verification_material;
+        let second = |kind| kind == KindVersion::HashedRekordV002;
+        let mut entries = material.tlog_entries.iter();
+        let timestamps = &material.timestamp_verification_data.rfc3161_timestamps;
+        timestamps.is_empty() && entries.any(|entry| second(entry.kind_version))
+    }
+
     /// What was signed, for who verified it.
     pub(super) fn content(&self) -> Content {
         match &self.0.content {
@@ -145,10 +198,33 @@ impl SigstoreBundle {
     }
 }
 
-/// Whether an in-toto statement has a subject with this digest.
+/// Whether an in-toto statement has a subject with this digest. The library's own statement would keep
+/// the predicate, which anybody may have made large.
 pub(super) fn has_subject(payload: &[u8], digest: &Sha256Hash) -> bool {
-    serde_json::from_slice::<Statement>(payload)
-        .is_ok_and(|statement| statement.matches_sha256(digest))
+    #[derive(Deserialize)]
+    struct Statement {
+        #[serde(rename = "_type")]
+        _kind: IgnoredAny,
+        #[serde(rename = "predicateType")]
+        _predicate_type: IgnoredAny,
+        subject: Vec<Subject>,
+    }
+    #[derive(Deserialize)]
+    struct Subject {
+        digest: SubjectDigest,
+    }
+    #[derive(Deserialize)]
+    struct SubjectDigest {
+        sha256: Option<String>,
+    }
+    let named = |subject: Subject| {
+        let hex = subject.digest.sha256?;
+        Sha256Hash::from_hex(&hex).ok()
+    };
+    serde_json::from_slice::<Statement>(payload).is_ok_and(|statement| {
+        let mut digests = statement.subject.into_iter().filter_map(named);
+        digests.any(|one| one == *digest)
+    })
 }
 
 /// Verifies a bundle that comes with a certificate of a sigstore authority: the signature over the
@@ -164,13 +240,27 @@ pub fn verify_bundle(
     trust: &TrustMaterial,
 ) -> Result<Unmatched, VerifyError> {
     let certificate = bundle.certificate()?;
-    let result = trust
-        .verifier
-        .verify(artifact.as_library()?, &bundle.0, &trust.policy())
-        .map_err(|error| {
-            let about = bundle.claims(artifact);
-            let validity = || chain::validity_if_chained(bundle, trust);
-            match VerifyError::verifying(error, about, validity) {
+    let key = spki(certificate)?;
+    // By which the signer is told from others.
+    raw::public_key(&key)?;
+    let demand = Demand {
+        policy: trust.policy(),
+        log: trust.demands_log_entry(),
+    };
+    let validity = || chain::validity_if_chained(bundle, trust);
+    let verified =
+        library::verify(bundle, artifact, &key, trust, &demand, validity).map_err(|error| {
+            match error {
+                // No root would prove a time: that has to be mended first, whoever signed.
+                VerifyError::NoTrustedTime(text) if bundle.has_no_time() => {
+                    let chained = validity().is_some();
+                    let more = if chained {
+                        ""
+                    } else {
+                        ". Nor does its certificate chain to a trusted root"
+                    };
+                    VerifyError::NoTrustedTime(format!("{text}{more}"))
+                }
                 // Times come first in the library, and say little about a foreign certificate.
                 VerifyError::LogEntry(text)
                 | VerifyError::LogEntryMissing(text)
@@ -184,53 +274,19 @@ pub fn verify_bundle(
             }
         })?;
     // The library says what it did; should it ever do less than asked, nothing passes.
-    if !result.certificate_verified() || (trust.demands_log_entry() && !result.tlog_verified()) {
+    if !verified.has_certificate() {
         return Err(VerifyError::Chain("it was not verified".into()));
     }
+    let Proven { times, .. } = verified.proven();
     // The library takes an authority's certificate for the bare key in it, however old it is.
-    for time in result.verified_timestamps() {
+    for time in &times {
         chain::check_anchors(bundle, trust, *time)?;
     }
     Ok(Unmatched {
         signer: SignerIdentity::read(certificate)?,
         content: bundle.content(),
-        signed_at: result.verified_timestamps().to_vec(),
+        signed_at: times,
     })
-}
-
-/// What a bundle is that the library cannot read, if that is for its version or kind of log entry.
-fn unsupported(text: &str) -> Option<VerifyError> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Probe {
-        media_type: Option<String>,
-        verification_material: Option<Material>,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Material {
-        #[serde(default)]
-        tlog_entries: Vec<Entry>,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Entry {
-        kind_version: serde_json::Value,
-    }
-    let probe: Probe = serde_json::from_str(text).ok()?;
-    if let Some(media_type) = probe.media_type
-        && media_type.parse::<MediaType>().is_err()
-    {
-        let message = format!("bundles of type {}", quoted(&media_type));
-        return Some(VerifyError::Unsupported(message));
-    }
-    let entries = probe.verification_material?.tlog_entries;
-    let unknown = entries.into_iter().find_map(|entry| {
-        let known = serde_json::from_value::<KindVersion>(entry.kind_version.clone()).is_ok();
-        (!known).then_some(entry.kind_version)
-    })?;
-    let message = format!("log entries of kind {}", quoted(&unknown.to_string()));
-    Some(VerifyError::Unsupported(message))
 }
 
 #[cfg(test)]

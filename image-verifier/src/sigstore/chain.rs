@@ -1,56 +1,21 @@
 //! Certificate chains, by rustls-webpki.
+//!
+//! Everything that webpki does not read of an authority's certificate is compared by [`Anchor`] and
+//! [`Limits`] for each chain that webpki finds, so that it goes on to look for another.
 
-use std::fmt;
+use std::cell::Cell;
 
 use jiff::Timestamp;
 use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use sigstore_verify::types::DerCertificate;
-use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, Error, KeyUsage, anchor_from_trusted_cert};
-use x509_cert::Certificate;
-use x509_cert::der::Decode;
+use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, Error, KeyUsage, VerifiedPath};
 
+use super::anchor::{Anchor, Limits, Validity};
 use super::bundle::SigstoreBundle;
 use super::{TrustMaterial, VerifyError};
 
 /// id-kp-codeSigning, 1.3.6.1.5.5.7.3.3, without tag and length (RFC 5280, 4.2.1.12).
 const CODE_SIGNING: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x03];
-
-/// From when to when a certificate is valid, both inclusive.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Validity {
-    pub(super) not_before: Timestamp,
-    pub(super) not_after: Timestamp,
-}
-
-impl fmt::Display for Validity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            not_before,
-            not_after,
-        } = self;
-        write!(f, "it is valid from {not_before} to {not_after}")
-    }
-}
-
-impl Validity {
-    pub(super) fn of(certificate: &[u8]) -> Result<Self, VerifyError> {
-        let malformed =
-            |error: &dyn fmt::Display| VerifyError::Malformed(format!("the certificate: {error}"));
-        let certificate = Certificate::from_der(certificate).map_err(|error| malformed(&error))?;
-        let validity = certificate.tbs_certificate.validity;
-        let time = |time: x509_cert::time::Time| {
-            Timestamp::try_from(time.to_system_time()).map_err(|error| malformed(&error))
-        };
-        Ok(Self {
-            not_before: time(validity.not_before)?,
-            not_after: time(validity.not_after)?,
-        })
-    }
-
-    pub(super) fn contains(self, time: Timestamp) -> bool {
-        (self.not_before..=self.not_after).contains(&time)
-    }
-}
 
 /// The usage that is demanded of the certificates of a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,44 +27,80 @@ pub(super) enum Usage {
 }
 
 /// Builds a chain from `leaf` to one of `anchors` that holds at `time`, and gives the end of its
-/// validity without that of the anchor, and the anchor's index.
+/// validity, with that of the anchor. Whether the anchors are valid at that time is not asked.
 pub(super) fn build(
     leaf: &DerCertificate,
     intermediates: &[&[u8]],
-    anchors: &[TrustAnchor<'_>],
+    anchors: &[&Anchor],
     time: Timestamp,
     usage: Usage,
-) -> Result<(Timestamp, usize), ChainError> {
+) -> Result<Timestamp, ChainError> {
     let leaf = CertificateDer::from(leaf.as_bytes());
     let end_entity = EndEntityCert::try_from(&leaf)?;
     let intermediates: Vec<CertificateDer<'_>> = intermediates
         .iter()
         .map(|der| CertificateDer::from(*der))
         .collect();
+    let trusted: Vec<TrustAnchor<'_>> = anchors
+        .iter()
+        .map(|anchor| anchor.trusted.clone())
+        .collect();
+    // By its place: two certificates of one authority may differ in nothing that webpki keeps.
+    let anchor = |path: &VerifiedPath<'_>| {
+        let place = trusted
+            .iter()
+            .position(|one| std::ptr::eq(one, path.anchor()));
+        place.and_then(|place| anchors.get(place))
+    };
     let seconds = u64::try_from(time.as_second()).unwrap_or(0);
     let time = UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
     let usage = match usage {
         Usage::CodeSigning => KeyUsage::required(CODE_SIGNING),
         Usage::CodeSigningIfStated => KeyUsage::required_if_present(CODE_SIGNING),
     };
-    let path = end_entity.verify_for_usage(
-        ALL_VERIFICATION_ALGS,
-        anchors,
-        &intermediates,
-        time,
-        usage,
-        None,
-        None,
-    )?;
-    let mut not_after = Validity::of(&leaf)?.not_after;
+    let forbidden = Cell::new(None);
+    let check = |path: &VerifiedPath<'_>| match anchor(path).map(|anchor| forbid(path, anchor)) {
+        Some(None) => Ok(()),
+        why => {
+            forbidden.set(why.flatten());
+            Err(Error::UnknownIssuer)
+        }
+    };
+    let path = end_entity
+        .verify_for_usage(
+            ALL_VERIFICATION_ALGS,
+            &trusted,
+            &intermediates,
+            time,
+            usage,
+            None,
+            Some(&check),
+        )
+        // A chain that holds but for its limits explains more than one that was none.
+        .map_err(|error| match forbidden.take() {
+            Some(why) => ChainError::Forbidden(why),
+            None => ChainError::Webpki(error),
+        })?;
+    let anchor = anchor(&path).ok_or(Error::UnknownIssuer)?;
+    let mut not_after = Validity::of(&leaf)?
+        .not_after
+        .min(anchor.validity.not_after);
     for certificate in path.intermediate_certificates() {
         not_after = not_after.min(Validity::of(&certificate.der())?.not_after);
     }
-    let anchor = anchors
-        .iter()
-        .position(|anchor| anchor == path.anchor())
-        .ok_or(Error::UnknownIssuer)?;
-    Ok((not_after, anchor))
+    Ok(not_after)
+}
+
+/// Why a chain that webpki has found is none.
+fn forbid(path: &VerifiedPath<'_>, anchor: &Anchor) -> Option<String> {
+    for certificate in path.intermediate_certificates() {
+        if !Limits::of(&certificate.der()).is_ok_and(|limits| limits.signs) {
+            return Some("an authority on the way to the root may not sign certificates".into());
+        }
+    }
+    anchor
+        .limits
+        .forbid(path.intermediate_certificates().count())
 }
 
 /// Why there is no chain.
@@ -107,6 +108,8 @@ pub(super) fn build(
 pub(super) enum ChainError {
     /// Says webpki.
     Webpki(Error),
+    /// An authority of it may not be used so.
+    Forbidden(String),
     /// A certificate on the way cannot be read.
     Unreadable(VerifyError),
 }
@@ -127,6 +130,7 @@ impl From<ChainError> for VerifyError {
     fn from(error: ChainError) -> Self {
         match error {
             ChainError::Unreadable(error) => error,
+            ChainError::Forbidden(why) => Self::Chain(why),
             ChainError::Webpki(Error::CertExpired { .. } | Error::CertNotValidYet { .. }) => {
                 Self::CertificateTime("a certificate of its chain is not valid then".into())
             }
@@ -138,40 +142,41 @@ impl From<ChainError> for VerifyError {
     }
 }
 
-/// Every certificate of the authorities for certificates; each is a trust anchor.
-fn authorities(trust: &TrustMaterial) -> Vec<CertificateDer<'_>> {
+/// Every certificate of the authorities for certificates; each is a trust anchor. One that cannot be
+/// read is none.
+fn authorities(trust: &TrustMaterial) -> Vec<Anchor> {
     trust
         .root
         .certificate_authorities
         .iter()
         .flat_map(|authority| &authority.cert_chain.certificates)
         .map(|certificate| CertificateDer::from(certificate.raw_bytes.as_bytes()))
+        .filter_map(|certificate| Anchor::read(&certificate).ok())
         .collect()
 }
 
 /// Checks that a bundle's certificate chains to an authority of `trust` that is itself valid at
-/// `time`, by its own certificate.
+/// `time`, by its own certificate, and may be used so.
 pub(super) fn check_anchors(
     bundle: &SigstoreBundle,
     trust: &TrustMaterial,
     time: Timestamp,
 ) -> Result<(), VerifyError> {
     let authorities = authorities(trust);
-    let valid =
-        |der: &&CertificateDer<'_>| Validity::of(der).is_ok_and(|validity| validity.contains(time));
-    let anchors: Vec<TrustAnchor<'_>> = authorities
-        .iter()
-        .filter(valid)
-        .filter_map(|der| anchor_from_trusted_cert(der).ok())
-        .collect();
+    let valid = authorities.iter().filter(|one| one.is_valid_at(time));
+    let anchors: Vec<&Anchor> = valid.collect();
     let carried = bundle.intermediates();
     let intermediates: Vec<&[u8]> = carried.iter().map(|der| der.as_bytes()).collect();
     let leaf = bundle.certificate()?;
-    if build(leaf, &intermediates, &anchors, time, Usage::CodeSigning).is_err() {
-        let message = format!("no certificate of its authority is valid at {time}");
-        return Err(VerifyError::CertificateTime(message));
+    match build(leaf, &intermediates, &anchors, time, Usage::CodeSigning) {
+        Ok(_) => Ok(()),
+        Err(error @ ChainError::Forbidden(_)) => Err(error.into()),
+        // The library has found a chain already.
+        Err(_) => {
+            let message = format!("no certificate of its authority is valid at {time}");
+            Err(VerifyError::CertificateTime(message))
+        }
     }
-    Ok(())
 }
 
 /// The validity of a bundle's certificate if that chains to an authority of `trust` at the beginning
@@ -183,10 +188,7 @@ pub(super) fn validity_if_chained(
     let leaf = bundle.certificate().ok()?;
     let validity = Validity::of(leaf.as_bytes()).ok()?;
     let authorities = authorities(trust);
-    let anchors: Vec<TrustAnchor<'_>> = authorities
-        .iter()
-        .filter_map(|der| anchor_from_trusted_cert(der).ok())
-        .collect();
+    let anchors: Vec<&Anchor> = authorities.iter().collect();
     let carried = bundle.intermediates();
     let intermediates: Vec<&[u8]> = carried.iter().map(|der| der.as_bytes()).collect();
     [validity.not_before, validity.not_after]

@@ -4,7 +4,7 @@ use sigstore_verify::bundle::Error as Shape;
 use sigstore_verify::crypto::Error as Crypto;
 use sigstore_verify::{CertificateError, Error as Library, TimestampError};
 
-use super::chain::Validity;
+use super::anchor::Validity;
 
 /// Why a signature does not count. The text behind each says what was found; whoever reports it
 /// adds where. None carries a key, a token or the signed content.

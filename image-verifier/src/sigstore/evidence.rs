@@ -1,5 +1,5 @@
-//! The evidence around a signature that the library does not verify itself: log entries of Rekor
-//! v1 and timestamps of P-521 keys and RSA-PSS signatures. The parts are the library's own (Merkle
+//! The evidence around a signature that the library does not verify itself ([`super::library`] says
+//! which that is): log entries of Rekor v1, and timestamps. The parts are the library's own (Merkle
 //! proofs, checkpoints, keyrings, timestamp tokens); what is put together here is what its own
 //! verification does for other keys, and for one format of entry per kind of signature.
 
@@ -14,8 +14,10 @@ use sigstore_verify::types::{
     SignatureBytes, SignatureContent, TransparencyLogEntry,
 };
 
-use super::{Artifact, SigstoreBundle, TrustMaterial, VerifyError, raw};
+use super::pki::spki;
+use super::{Artifact, SigstoreBundle, TrustMaterial, VerifyError, log_window, logged_hash, raw};
 use policy::digest::Digest;
+use policy::key::PublicKey;
 
 /// What a log entry has to name as the maker of the signature.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +29,13 @@ pub(super) enum Maker<'a> {
 }
 
 impl Maker<'_> {
+    fn key(self) -> Result<PublicKey, VerifyError> {
+        match self {
+            Self::Key(key) => raw::public_key(key),
+            Self::Certificate(certificate) => raw::public_key(&spki(certificate)?),
+        }
+    }
+
     fn is(self, pem: &[u8]) -> bool {
         let Ok(pem) = std::str::from_utf8(pem) else {
             return false;
@@ -40,15 +49,24 @@ impl Maker<'_> {
     }
 }
 
+/// When a bundle was signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Proven {
+    /// By each log and timestamp authority that says so; none is possible.
+    pub(super) times: Vec<Timestamp>,
+    /// Until when its log entries count, where the present decides about that.
+    pub(super) valid_until: Option<Timestamp>,
+}
+
 /// Verifies every log entry and every timestamp of a bundle whose signature holds, and gives the
-/// times that they prove: none is possible. A log entry must be there if it is `demanded`.
+/// times that they prove. A log entry must be there if it is `demanded`.
 pub(super) fn verify(
     bundle: &SigstoreBundle,
     artifact: &Artifact<'_>,
     maker: Maker<'_>,
     trust: &TrustMaterial,
     demanded: bool,
-) -> Result<Vec<Timestamp>, VerifyError> {
+) -> Result<Proven, VerifyError> {
     let material = &bundle.0.verification_material;
     if demanded && material.tlog_entries.is_empty() {
         return Err(VerifyError::LogEntryMissing("there is none".into()));
@@ -62,7 +80,8 @@ pub(super) fn verify(
         times.extend(is_included(entry, bundle.0.media_type, &keys)?);
         describes(entry, bundle, artifact, maker)?;
     }
-    Ok(times)
+    let valid_until = log_window::check(bundle, trust, &times)?;
+    Ok(Proven { times, valid_until })
 }
 
 /// Whether the entry is in a trusted log; its time, where the log vouches for it.
@@ -162,25 +181,22 @@ fn describes(
     artifact: &Artifact<'_>,
     maker: Maker<'_>,
 ) -> Result<(), VerifyError> {
+    let message = raw::signed_bytes(bundle, artifact)?;
+    logged_hash::check_padding(&maker.key()?, &message, bundle.signature()?)?;
     let kind = entry.kind_version;
+    if !matches!(kind, KindVersion::HashedRekordV001 | KindVersion::DsseV001) {
+        return Err(unsupported(kind));
+    }
     let body = RekorEntryBody::parse(&entry.canonicalized_body, kind)
         .map_err(|error| VerifyError::LogEntry(error.to_string()))?;
-    let same = match (&bundle.0.content, &body, kind) {
-        (
-            SignatureContent::MessageSignature(_),
-            RekorEntryBody::HashedRekordV001(body),
-            KindVersion::HashedRekordV001,
-        ) => is_message(body, bundle, artifact, maker)?,
-        (
-            SignatureContent::DsseEnvelope(envelope),
-            RekorEntryBody::DsseV001(body),
-            KindVersion::DsseV001,
-        ) => is_envelope(body, envelope.payload.as_bytes(), bundle, maker)?,
-        _ => {
-            let (kind, version) = (kind.kind(), kind.version());
-            let message = format!("log entries of kind {kind} {version} with this key");
-            return Err(VerifyError::Unsupported(message));
+    let same = match (&bundle.0.content, &body) {
+        (SignatureContent::MessageSignature(_), RekorEntryBody::HashedRekordV001(body)) => {
+            is_message(body, bundle, &message, maker)?
         }
+        (SignatureContent::DsseEnvelope(envelope), RekorEntryBody::DsseV001(body)) => {
+            is_envelope(body, envelope.payload.as_bytes(), bundle, maker)?
+        }
+        _ => return Err(unsupported(kind)),
     };
     if same {
         return Ok(());
@@ -189,15 +205,22 @@ fn describes(
     Err(VerifyError::LogEntry(message.into()))
 }
 
+fn unsupported(kind: KindVersion) -> VerifyError {
+    let (kind, version) = (kind.kind(), kind.version());
+    VerifyError::Unsupported(format!(
+        "log entries of kind {kind} {version} with this key"
+    ))
+}
+
 fn is_message(
     body: &HashedRekordV001Body,
     bundle: &SigstoreBundle,
-    artifact: &Artifact<'_>,
+    message: &[u8],
     maker: Maker<'_>,
 ) -> Result<bool, VerifyError> {
     let hash = &body.spec.data.hash;
-    let message = raw::signed_bytes(bundle, artifact)?;
-    Ok(hash.value.as_str() == hex(hash.algorithm, &message)?
+    logged_hash::check_by(hash, &maker.key()?, message, bundle.signature()?)?;
+    Ok(hash.value.as_str() == hex(hash.algorithm, message)?
         && body.spec.signature.content.as_bytes() == bundle.signature()?
         && maker.is(body.spec.signature.public_key.content.as_bytes()))
 }
@@ -226,7 +249,8 @@ fn hex(algorithm: HashAlgorithm, bytes: &[u8]) -> Result<String, VerifyError> {
     }
 }
 
-/// Every timestamp must be by a trusted authority, within its window.
+/// Every timestamp must be by a trusted authority, within its window. One that goes on with the same
+/// certificate stands in a root once for each of its windows.
 fn timestamps(
     bundle: &SigstoreBundle,
     trust: &TrustMaterial,
@@ -236,16 +260,18 @@ fn timestamps(
     let material = &bundle.0.verification_material.timestamp_verification_data;
     let verify = |token| {
         let mut failure = "no timestamp authority is trusted".to_owned();
+        let mut late = None;
         for authority in &authorities {
             match verify_timestamp_for_authority(token, &signature, authority) {
                 Ok(time) => return Ok(time),
+                // It is by this one, and so tells more than that it is not by another.
                 Err(error @ tsa::Error::TimestampOutsideValidity { .. }) => {
-                    return Err(VerifyError::Timestamp(error.to_string()));
+                    late = Some(error.to_string());
                 }
                 Err(error) => failure = error.to_string(),
             }
         }
-        Err(VerifyError::Timestamp(failure))
+        Err(VerifyError::Timestamp(late.unwrap_or(failure)))
     };
     let tokens = material.rfc3161_timestamps.iter();
     tokens

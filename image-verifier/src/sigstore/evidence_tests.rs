@@ -7,7 +7,8 @@ use rcgen::{KeyPair, PublicKeyData as _};
 use serde_json::{Value, json};
 
 use super::super::testing::{
-    KINDS, Log, SIGNED, bundle, by_key, envelope, hashedrekord, logged, pem, public_key, root, time,
+    KINDS, Log, SIGNED, bundle, by_key, envelope, hashedrekord, logged, pem, public_key, root,
+    root_with, time,
 };
 use super::super::{LegacySignature, LogEntry, verify_with_keys};
 use super::*;
@@ -223,4 +224,43 @@ fn a_p521_keys_attachment_is_verified_with_log_entry_and_timestamp() {
         .verify_with_keys(&keys, LogEntry::Demanded(&trust))
         .unwrap_err();
     assert!(matches!(error, VerifyError::LogEntry(_)), "{error}");
+}
+
+#[test]
+fn a_renewed_window_of_the_same_timestamp_authority_counts() {
+    let text = fixture!("keys/p521-sha256.pem");
+    let keys = PublicKey::parse_pem(text).unwrap();
+    let signature = fixture!("keys/p521-sha256.sig").replace('\n', "");
+    let signature = BASE64.decode(signature).unwrap();
+    let log = Log::new();
+    let entry = log.annotation(&hashedrekord(b"message", &signature, text), SIGNED);
+    let token = fixture!("sigstore/p521-sha256.tsr").replace('\n', "");
+    let token = json!({"SignedRFC3161Timestamp": token}).to_string();
+    let legacy = LegacySignature {
+        payload: b"message",
+        signature: &signature,
+        log_entry: Some(&entry),
+        timestamp: Some(&token),
+        ..LegacySignature::default()
+    };
+    let authority: &[&str] = &[
+        fixture!("sigstore/timestamp-authority.pem"),
+        fixture!("sigstore/timestamp-root.pem"),
+    ];
+    let open = json!({"start": "2020-01-01T00:00:00Z"});
+    let over = json!({"start": "2020-01-01T00:00:00Z", "end": "2021-01-01T00:00:00Z"});
+    let verify = |windows: [&Value; 2]| {
+        let trust = root_with(&[], &[&log], &[], &[authority, authority], |root| {
+            for (index, window) in windows.into_iter().enumerate() {
+                root["timestampAuthorities"][index]["validFor"] = window.clone();
+            }
+        });
+        let accepted = legacy.verify_with_keys(&keys, LogEntry::Demanded(&trust))?;
+        Ok::<_, VerifyError>(accepted.signed_at().len())
+    };
+    assert_eq!(verify([&over, &open]), Ok(2));
+    assert_eq!(verify([&open, &over]), Ok(2));
+    let error = verify([&over, &over]).unwrap_err();
+    assert!(matches!(error, VerifyError::Timestamp(_)), "{error}");
+    assert!(error.to_string().contains("valid"), "{error}");
 }

@@ -14,8 +14,8 @@ use x509_cert::der::asn1::{ObjectIdentifier, Utf8StringRef};
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::{GeneralName, OtherName};
 
-use super::VerifyError;
 use super::pki::spki;
+use super::{VerifyError, raw};
 use crate::reason::quoted;
 
 /// Fulcio's other name: a user name that is no e-mail address (docs/oid-info.md of Fulcio).
@@ -120,8 +120,9 @@ impl SignerIdentity {
 /// until the signature was verified by that certificate, and for a key it stays one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Claimed {
-    /// SHA-256 of the certificate's key (`SubjectPublicKeyInfo`), or of the key that a log entry
-    /// names.
+    /// SHA-256 of the certificate's key (`SubjectPublicKeyInfo`, in the encoding that every key has as
+    /// one of a policy), or of the key that a log entry names. No certificate counts whose key has
+    /// none.
     pub key: Option<Digest>,
     /// What a bundle calls its key; there is no rule for that.
     pub hint: Option<String>,
@@ -163,7 +164,10 @@ impl Claimed {
     pub(super) fn by(certificate: &DerCertificate) -> Self {
         let info = parse_certificate_info(certificate).ok();
         Self {
-            key: spki(certificate).ok().map(|key| Digest::of(key.as_bytes())),
+            key: spki(certificate)
+                .and_then(|key| raw::public_key(&key))
+                .ok()
+                .map(|key| key.fingerprint()),
             hint: None,
             names: names(certificate).unwrap_or_default(),
             issuer: info.and_then(|info| info.issuer),

@@ -6,12 +6,12 @@
 //! encoding of a DSSE envelope whose statement names the artifact's digest. Evidence that came
 //! along is not looked at then: there is nothing to check it with.
 
-use jiff::Timestamp;
 use policy::key::PublicKey;
 use sigstore_verify::PublicKeyVerificationPolicy;
 use sigstore_verify::types::DerPublicKey;
 
-use super::evidence::{self, Maker};
+use super::evidence::{self, Maker, Proven};
+use super::library::{self, Demand};
 use super::{Accepted, Artifact, SigstoreBundle, TrustMaterial, VerifyError, raw};
 
 /// Whether a signature by a key has to be in a transparency log.
@@ -72,22 +72,24 @@ fn with_log<'k>(
             continue;
         }
         let spki = DerPublicKey::from_bytes(key.spki_der());
-        let times = match by_library(bundle, artifact, &spki, trust) {
-            // What the library cannot make of a signature that holds.
-            Err(VerifyError::Signature(_) | VerifyError::Unsupported(_))
-                if signed == Some(true) =>
-            {
+        let demand = Demand {
+            policy: PublicKeyVerificationPolicy::new(spki.clone()),
+            log: true,
+        };
+        let proven = match library::verify(bundle, artifact, &spki, trust, &demand, || None) {
+            Ok(verified) => Ok(verified.proven()),
+            Err(error) if signed == Some(true) && library::is_beyond(&error, key.kind()) => {
                 by_parts(bundle, artifact, &spki, trust)
             }
-            other => other,
+            Err(error) => Err(error),
         };
-        match times {
-            Ok(signed_at) => {
+        match proven {
+            Ok(Proven { times, valid_until }) => {
                 return Ok(Accepted {
                     by: key,
                     content: bundle.content(),
-                    signed_at,
-                    valid_until: None,
+                    signed_at: times,
+                    valid_until,
                 });
             }
             Err(VerifyError::Signature(_)) => {}
@@ -97,30 +99,13 @@ fn with_log<'k>(
     Err(failure)
 }
 
-fn by_library(
-    bundle: &SigstoreBundle,
-    artifact: &Artifact<'_>,
-    key: &DerPublicKey,
-    trust: &TrustMaterial,
-) -> Result<Vec<Timestamp>, VerifyError> {
-    let policy = PublicKeyVerificationPolicy::new(key.clone());
-    let result = trust
-        .verifier
-        .verify(artifact.as_library()?, &bundle.0, &policy)
-        .map_err(|error| VerifyError::verifying(error, bundle.claims(artifact), || None))?;
-    if !result.tlog_verified() {
-        return Err(VerifyError::LogEntryMissing("it was not verified".into()));
-    }
-    Ok(result.verified_timestamps().to_vec())
-}
-
-/// For P-521 keys and RSA-PSS signatures, behind the signature.
+/// What the library does not verify of a signature that holds.
 fn by_parts(
     bundle: &SigstoreBundle,
     artifact: &Artifact<'_>,
     key: &DerPublicKey,
     trust: &TrustMaterial,
-) -> Result<Vec<Timestamp>, VerifyError> {
+) -> Result<Proven, VerifyError> {
     raw::is_about(bundle, artifact)?;
     evidence::verify(bundle, artifact, Maker::Key(key), trust, true)
 }

@@ -7,17 +7,21 @@
 //!                     TrustMaterial (trusted_root.json), PublicKey, Pki ──┘
 //! ```
 //!
-//! The work is done by `sigstore-verify`; this module is the only place that knows it, and adds
-//! what it lacks:
+//! The work is done by `sigstore-verify`; this module is the only place that knows it, calls it in one
+//! place (`library`), and adds what it lacks:
 //!
 //! | not in the library | here |
 //! |---|---|
 //! | signatures as annotations of an image manifest | [`legacy`] |
 //! | keys with neither log entry nor timestamp (air-gapped) | [`key`] |
 //! | who is accepted: [`Unmatched`] ends in [`Accepted`] by a match, or not at all | this file |
-//! | P-521 keys and RSA-PSS signatures | [`key`] and [`pki`], by [`crate::keys`]; their log entries by `evidence` |
+//! | the hash that a log entry names is the one that was signed | `logged_hash` |
+//! | the log was trusted when the entry was made | `log_window` |
+//! | what an authority's certificate says of itself | `anchor`, `chain` |
+//! | P-521 keys and RSA-PSS signatures | [`key`] and [`pki`], by [`crate::keys`]; their timestamps, and the log entries of P-521 keys, by `evidence` (Rekor takes no RSA-PSS) |
 //! | a company's own authority | [`pki`] |
 
+mod anchor;
 pub mod bundle;
 mod chain;
 mod error;
@@ -26,11 +30,16 @@ pub mod file;
 mod identity;
 pub mod key;
 pub mod legacy;
+mod library;
+mod log_window;
+mod logged_hash;
 pub mod pki;
 mod raw;
+mod shape;
 #[cfg(test)]
 pub(crate) mod testing;
 mod trust;
+mod version;
 
 use std::fmt;
 

@@ -1,30 +1,32 @@
 //! Signatures by certificates of a company's own authority.
 //!
-//! The rules are those of containers/image (`signature/pki_cert.go`), so that CRI-O and this
-//! verifier agree, and stricter in three things: a name with a wildcard is compared as it stands, a
-//! certificate for any usage (anyExtendedKeyUsage) is none for code signing, and an authority's own
-//! certificate signs nothing.
+//! The rules are those of containers/image (`signature/pki_cert.go`), which are Go's for chains, so that
+//! what this verifier accepts CRI-O accepts as well. What the root says of itself counts, too: its
+//! validity, how many authorities may stand below it, and what they may be for ([`super::anchor`]). Some
+//! things are stricter here: a name with a wildcard is compared as it stands, a certificate for any
+//! usage (anyExtendedKeyUsage), be it the root's, is none for code signing, an authority's own
+//! certificate signs nothing, and one of an authority must say that it is one.
 
 use jiff::Timestamp;
 use policy::authority::CertificateSigner;
-use rustls::pki_types::{CertificateDer, TrustAnchor};
-use sigstore_verify::VerificationPolicy;
+use rustls::pki_types::CertificateDer;
 use sigstore_verify::types::{DerCertificate, DerPublicKey};
-use webpki::anchor_from_trusted_cert;
 use x509_cert::Certificate;
 use x509_cert::der::{Decode, Encode};
 
+use super::anchor::Anchor;
 use super::bundle::MAX_CHAIN;
-use super::chain::{self, Usage, Validity};
-use super::evidence::{self, Maker};
+use super::chain::{self, Usage};
+use super::evidence::{self, Maker, Proven};
 use super::identity::{San, names};
+use super::library::{self, Demand};
 use super::{Accepted, Artifact, Content, SigstoreBundle, TrustMaterial, VerifyError, raw};
 use crate::reason::quoted;
 
 /// An authority, and whom it has to have given a certificate to. Parsed once.
 #[derive(Debug, Clone)]
 pub struct Pki {
-    roots: Vec<(TrustAnchor<'static>, Validity)>,
+    roots: Vec<Anchor>,
     intermediates: Vec<CertificateDer<'static>>,
     email: Option<String>,
     dns_name: Option<String>,
@@ -56,7 +58,7 @@ impl Pki {
             certificates(pem)
                 .map_err(|error: VerifyError| VerifyError::TrustRoot(error.to_string()))
         };
-        Self::from_der(read(roots)?, read(intermediates)?, email, dns_name)
+        Self::from_der(&read(roots)?, read(intermediates)?, email, dns_name)
     }
 
     /// The authority of a policy. It may have more certificates than a signature may bring along.
@@ -67,7 +69,7 @@ impl Pki {
         };
         let subject = signer.subject();
         Self::from_der(
-            der(signer.roots()),
+            &der(signer.roots()),
             der(signer.intermediates()),
             subject.email.clone(),
             subject.dns_name.clone(),
@@ -75,7 +77,7 @@ impl Pki {
     }
 
     fn from_der(
-        roots: Vec<CertificateDer<'static>>,
+        roots: &[CertificateDer<'static>],
         intermediates: Vec<CertificateDer<'static>>,
         email: Option<String>,
         dns_name: Option<String>,
@@ -84,13 +86,10 @@ impl Pki {
             let message = "neither an e-mail address nor a DNS name is demanded";
             return Err(VerifyError::TrustRoot(message.into()));
         }
-        let unusable = |error: &dyn std::fmt::Display| VerifyError::TrustRoot(error.to_string());
+        let unusable = |error: VerifyError| VerifyError::TrustRoot(error.to_string());
         let roots = roots
-            .into_iter()
-            .map(|der| {
-                let anchor = anchor_from_trusted_cert(&der).map_err(|error| unusable(&error))?;
-                Ok((anchor.to_owned(), Validity::of(&der)?))
-            })
+            .iter()
+            .map(|der| Anchor::read(der).map_err(unusable))
             .collect::<Result<Vec<_>, VerifyError>>()?;
         if roots.is_empty() {
             return Err(VerifyError::TrustRoot(
@@ -112,13 +111,9 @@ impl Pki {
         leaf: &DerCertificate,
         time: Timestamp,
     ) -> Result<Timestamp, VerifyError> {
-        // A root is trusted for as long as it says; webpki looks at its key alone.
-        let (anchors, ends): (Vec<_>, Vec<_>) = self
-            .roots
-            .iter()
-            .filter(|(_, validity)| validity.contains(time))
-            .map(|(anchor, validity)| (anchor.clone(), validity.not_after))
-            .unzip();
+        // A root is trusted for as long as it says.
+        let valid = self.roots.iter().filter(|root| root.is_valid_at(time));
+        let anchors: Vec<&Anchor> = valid.collect();
         if anchors.is_empty() {
             let message = format!("no root certificate is valid at {time}");
             return Err(VerifyError::CertificateTime(message));
@@ -131,10 +126,7 @@ impl Pki {
             .chain(carried.iter().map(|der| der.as_bytes()))
             .collect();
         let usage = Usage::CodeSigningIfStated;
-        let (not_after, anchor) = chain::build(leaf, &intermediates, &anchors, time, usage)?;
-        Ok(ends
-            .get(anchor)
-            .map_or(not_after, |end| not_after.min(*end)))
+        Ok(chain::build(leaf, &intermediates, &anchors, time, usage)?)
     }
 
     fn check_names(&self, leaf: &DerCertificate) -> Result<(), VerifyError> {
@@ -219,37 +211,34 @@ fn proven_times(
     leaf: &DerCertificate,
     trust: &TrustMaterial,
 ) -> Result<Vec<Timestamp>, VerifyError> {
-    let times = match by_library(bundle, artifact, trust) {
-        Err(error @ (VerifyError::Signature(_) | VerifyError::Malformed(_))) => {
-            // A P-521 key or an RSA-PSS signature, or what it says it is.
+    let key = spki(leaf)?;
+    let kind = raw::public_key(&key)?.kind();
+    let demand = Demand {
+        policy: trust.timed_policy(),
+        log: trust.demands_log_entry(),
+    };
+    let proven = match library::verify(bundle, artifact, &key, trust, &demand, || None) {
+        Ok(verified) => Ok(verified.proven()),
+        Err(error) if library::is_beyond(&error, kind) => {
+            // Or what it says it is.
             if verify_signature(bundle, artifact, leaf).is_err() {
                 return Err(error);
             }
-            let demanded = trust.demands_log_entry();
-            evidence::verify(bundle, artifact, Maker::Certificate(leaf), trust, demanded)
+            evidence::verify(
+                bundle,
+                artifact,
+                Maker::Certificate(leaf),
+                trust,
+                demand.log,
+            )
         }
-        other => other,
-    }?;
+        Err(error) => Err(error),
+    };
+    let Proven { times, .. } = proven?;
     if times.is_empty() {
         return Err(VerifyError::NoTrustedTime("no time was verified".into()));
     }
     Ok(times)
-}
-
-fn by_library(
-    bundle: &SigstoreBundle,
-    artifact: &Artifact<'_>,
-    trust: &TrustMaterial,
-) -> Result<Vec<Timestamp>, VerifyError> {
-    let mut policy = VerificationPolicy::any_identity().skip_certificate_chain();
-    if !trust.demands_log_entry() {
-        policy = policy.skip_tlog_unsafe();
-    }
-    let result = trust
-        .verifier
-        .verify(artifact.as_library()?, &bundle.0, &policy)
-        .map_err(|error| VerifyError::verifying(error, bundle.claims(artifact), || None))?;
-    Ok(result.verified_timestamps().to_vec())
 }
 
 pub(super) fn spki(certificate: &DerCertificate) -> Result<DerPublicKey, VerifyError> {

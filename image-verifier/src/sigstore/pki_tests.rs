@@ -3,14 +3,14 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use policy::digest::Digest;
 use policy::key::PublicKey;
 use rcgen::{
-    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyPair, PublicKeyData,
+    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
     SanType, SigningKey as _, date_time_ymd,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::testing::{
-    Authority, KINDS, LATER, Log, SIGNED, bundle, by_certificate, email, envelope, hashedrekord,
-    pem, root, time,
+    Authority, Foreign, KINDS, LATER, Log, SIGNED, bundle, by_certificate, email, envelope,
+    hashedrekord, logged, pem, root, time,
 };
 use super::super::{LegacySignature, verify_bundle};
 use super::*;
@@ -177,6 +177,104 @@ fn intermediates_come_from_the_policy_or_along_with_the_signature() {
     assert!(matches!(error, VerifyError::Chain(_)), "{error}");
 }
 
+/// What a company's authority, and a keyless one, say to a certificate that `issuer` has given out, with
+/// `chain` beside it; `roots` are trusted.
+fn chained(roots: &[&Authority], chain: &str, issuer: &Authority) -> [Result<(), VerifyError>; 2] {
+    let key = KeyPair::generate().unwrap();
+    let certificate = pem("CERTIFICATE", &issuer.issue(&key, |_| {}));
+    let signature = key.sign(PAYLOAD).unwrap();
+    let log = Log::new();
+    let entry = log.annotation(&hashedrekord(PAYLOAD, &signature, &certificate), SIGNED);
+    let legacy = LegacySignature {
+        payload: PAYLOAD,
+        signature: &signature,
+        certificate: Some(&certificate),
+        chain: (!chain.is_empty()).then_some(chain),
+        log_entry: Some(&entry),
+        timestamp: None,
+    };
+    let pems: String = roots.iter().map(|root| root.pem()).collect();
+    let pki = Pki::new(&pems, "", Some("dev@corp.example".into()), None).unwrap();
+    let now = SigningTime::Now(time(SIGNED));
+    let trust = root(roots, &[&log], &[], &[]);
+    [
+        legacy.verify_with_pki(&pki, now).map(drop),
+        legacy.verify(&trust).map(drop),
+    ]
+}
+
+#[test]
+fn a_roots_own_limits_hold() {
+    let with = |change: &dyn Fn(&mut CertificateParams)| {
+        Authority::with(KeyPair::generate().unwrap(), "corp", change)
+    };
+    let below = |most: u8| {
+        with(&move |params| params.is_ca = IsCa::Ca(BasicConstraints::Constrained(most)))
+    };
+    let usage = |usage: ExtendedKeyUsagePurpose| {
+        with(&move |params| params.extended_key_usages = vec![usage.clone()])
+    };
+    let refused = |results: [Result<(), VerifyError>; 2], part: &str| {
+        for result in results {
+            let error = result.unwrap_err();
+            assert!(matches!(error, VerifyError::Chain(_)), "{part}: {error}");
+            assert!(error.to_string().contains(part), "{part}: {error}");
+        }
+    };
+    let good = |results: [Result<(), VerifyError>; 2]| {
+        for result in results {
+            result.unwrap();
+        }
+    };
+    let two = |root: &Authority| {
+        let intermediate = root.intermediate("team");
+        chained(&[root], &intermediate.pem(), &intermediate)
+    };
+
+    let root = below(0);
+    good(chained(&[&root], "", &root));
+    refused(two(&root), "allows 0 authorities below it, and there are 1");
+    good(two(&below(1)));
+
+    let root = usage(ExtendedKeyUsagePurpose::CodeSigning);
+    good(chained(&[&root], "", &root));
+    good(two(&root));
+    for other in [
+        ExtendedKeyUsagePurpose::ServerAuth,
+        ExtendedKeyUsagePurpose::Any,
+    ] {
+        let root = usage(other);
+        refused(chained(&[&root], "", &root), "the root is not for code");
+        refused(two(&root), "the root is not for code");
+    }
+
+    let unsigning = with(&|params| params.key_usages = vec![KeyUsagePurpose::DigitalSignature]);
+    let none = with(&|params| params.is_ca = IsCa::ExplicitNoCa);
+    for root in [unsigning, none] {
+        refused(chained(&[&root], "", &root), "may not sign certificates");
+    }
+    // A certificate of the same authority that allows it is another way to go.
+    let root = below(0);
+    let renewed = root.renewed("corp", |_| {});
+    let intermediate = root.intermediate("team");
+    for roots in [[&root, &renewed], [&renewed, &root]] {
+        good(chained(&roots, &intermediate.pem(), &intermediate));
+    }
+}
+
+#[test]
+fn an_authority_on_the_way_must_be_one_for_signing_certificates() {
+    let corp = Authority::new("corp");
+    let team = corp.intermediate_with("team", |params| {
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    });
+    for result in chained(&[&corp], &team.pem(), &team) {
+        let error = result.unwrap_err();
+        assert!(matches!(error, VerifyError::Chain(_)), "{error}");
+        assert!(error.to_string().contains("may not sign"), "{error}");
+    }
+}
+
 #[test]
 fn a_bundle_is_verified_with_every_kind_of_key_and_for_its_digest_alone() {
     let authority = Authority::new("corp");
@@ -214,28 +312,26 @@ fn an_expired_certificate_holds_if_a_log_proves_that_it_signed_in_time() {
 }
 
 fn expired(authority: &Authority, pki: &Pki, log: &Log, trust: &TrustMaterial, key: &KeyPair) {
-    let certificate = pem("CERTIFICATE", &authority.issue(key, |_| {}));
-    let signature = key.sign(PAYLOAD).unwrap();
-    let body = hashedrekord(PAYLOAD, &signature, &certificate);
-    let verify = |entry: Option<&str>| {
-        let legacy = LegacySignature {
-            payload: PAYLOAD,
-            signature: &signature,
-            certificate: Some(&certificate),
-            log_entry: entry,
-            ..LegacySignature::default()
-        };
-        legacy.verify_with_pki(pki, SigningTime::Proven(trust))
+    let der = authority.issue(key, |_| {});
+    let digest = Digest::of(PAYLOAD);
+    let envelope = envelope(key, &digest);
+    let body = logged(&envelope, &pem("CERTIFICATE", &der));
+    let verify = |entry: Option<Value>| {
+        let entries: Vec<Value> = entry.into_iter().collect();
+        let bundle = bundle(&by_certificate(&der), &entries, &envelope);
+        let bundle = SigstoreBundle::parse(&bundle).unwrap();
+        let proven = SigningTime::Proven(trust);
+        verify_with_pki(&bundle, &Artifact::Digest(&digest), pki, proven)
     };
-    let accepted = verify(Some(&log.annotation(&body, SIGNED))).unwrap();
+    let accepted = verify(Some(log.entry(&body, SIGNED))).unwrap();
     assert_eq!(accepted.signed_at(), [time(SIGNED)]);
     assert_eq!(accepted.valid_until(), None);
     let error = verify(None).unwrap_err();
     assert!(matches!(error, VerifyError::LogEntryMissing(_)), "{error}");
-    let error = verify(Some(&Log::new().annotation(&body, SIGNED))).unwrap_err();
+    let error = verify(Some(Log::new().entry(&body, SIGNED))).unwrap_err();
     assert!(matches!(error, VerifyError::LogEntry(_)), "{error}");
     // The library compares the log's time with the certificate, too, and calls that the entry's.
-    let error = verify(Some(&log.annotation(&body, LATER))).unwrap_err();
+    let error = verify(Some(log.entry(&body, LATER))).unwrap_err();
     let late = matches!(
         error,
         VerifyError::LogEntry(_) | VerifyError::CertificateTime(_)
@@ -248,24 +344,11 @@ const AUTHORITY: &str = include_str!("../../testdata/sigstore/timestamp-authorit
 const ROOT: &str = include_str!("../../testdata/sigstore/timestamp-root.pem");
 const TOKEN: &str = include_str!("../../testdata/sigstore/p256-sha256.tsr");
 
-/// A P-256 key whose private half is elsewhere.
-struct Foreign<'a>(&'a [u8]);
-
-impl PublicKeyData for Foreign<'_> {
-    fn der_bytes(&self) -> &[u8] {
-        self.0
-    }
-
-    fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
-        &rcgen::PKCS_ECDSA_P256_SHA256
-    }
-}
-
 #[test]
 fn a_timestamp_proves_when_it_was_signed_keyless_and_with_a_companys_authority() {
     let key = include_str!("../../testdata/keys/p256-sha256.pem");
     let key = PublicKey::parse_pem(key).unwrap().remove(0);
-    let key = Foreign(key.raw());
+    let key = Foreign(&key);
     let signature = include_str!("../../testdata/keys/p256-sha256.sig").replace('\n', "");
     let signature = BASE64.decode(signature).unwrap();
     let authority = Authority::new("corp");

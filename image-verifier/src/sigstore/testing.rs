@@ -6,13 +6,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::Timestamp;
 use policy::digest::Digest;
-use policy::key::PublicKey;
+use policy::key::{KeyKind, PublicKey};
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SanType,
     SigningKey as _, date_time_ymd,
 };
 use serde_json::{Value, json};
+use x509_cert::Certificate;
+use x509_cert::der::asn1::BitString;
+use x509_cert::der::{Decode as _, Encode as _};
+use x509_cert::spki::SubjectPublicKeyInfoOwned;
 
 use super::TrustMaterial;
 
@@ -48,19 +52,46 @@ impl Authority {
     }
 
     pub(crate) fn until(name: &str, year: i32) -> Self {
-        let key = KeyPair::generate().unwrap();
-        let params = ca_params(name, year);
+        Self::with(KeyPair::generate().unwrap(), name, |params| {
+            params.not_after = date_time_ymd(year, 1, 1);
+        })
+    }
+
+    /// One whose root is made as told.
+    pub(crate) fn with(
+        key: KeyPair,
+        name: &str,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Self {
+        let mut params = ca_params(name, 2040);
+        change(&mut params);
         let der = params.self_signed(&key).unwrap().der().to_vec();
         let issuer = Issuer::new(params, key);
         Self { issuer, der }
     }
 
+    /// The same authority with another root certificate.
+    pub(crate) fn renewed(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Self {
+        let key = KeyPair::try_from(self.issuer.key().serialize_der()).unwrap();
+        Self::with(key, name, change)
+    }
+
     /// An authority below this one.
     pub(crate) fn intermediate(&self, name: &str) -> Self {
+        self.intermediate_with(name, |_| {})
+    }
+
+    /// An authority below this one, made as told.
+    pub(crate) fn intermediate_with(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = ca_params(name, 2040);
         // The library wants it of every certificate that comes along with a signature.
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::CodeSigning];
+        change(&mut params);
         let der = params.signed_by(&key, &self.issuer).unwrap();
         let der = der.der().to_vec();
         let issuer = Issuer::new(params, key);
@@ -87,6 +118,38 @@ impl Authority {
         params.custom_extensions = vec![fulcio(8, "https://issuer.example")];
         change(&mut params);
         params.signed_by(key, &self.issuer).unwrap().der().to_vec()
+    }
+}
+
+impl Authority {
+    /// A certificate with its key written in another way, signed again.
+    pub(crate) fn reissue(
+        &self,
+        certificate: &[u8],
+        change: impl FnOnce(&mut SubjectPublicKeyInfoOwned),
+    ) -> Vec<u8> {
+        let mut certificate = Certificate::from_der(certificate).unwrap();
+        change(&mut certificate.tbs_certificate.subject_public_key_info);
+        let signed = certificate.tbs_certificate.to_der().unwrap();
+        let signature = self.issuer.key().sign(&signed).unwrap();
+        certificate.signature = BitString::from_bytes(&signature).unwrap();
+        certificate.to_der().unwrap()
+    }
+}
+
+/// A key whose private half is elsewhere: RSA, or else P-256.
+pub(crate) struct Foreign<'a>(pub(crate) &'a PublicKey);
+
+impl PublicKeyData for Foreign<'_> {
+    fn der_bytes(&self) -> &[u8] {
+        self.0.raw()
+    }
+
+    fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
+        match self.0.kind() {
+            KeyKind::Rsa { .. } => &rcgen::PKCS_RSA_SHA256,
+            _ => &rcgen::PKCS_ECDSA_P256_SHA256,
+        }
     }
 }
 
@@ -210,6 +273,17 @@ pub(crate) fn root(
     ct_logs: &[&Log],
     timestamps: &[&[&str]],
 ) -> TrustMaterial {
+    root_with(authorities, logs, ct_logs, timestamps, |_| {})
+}
+
+/// A trust root that is changed before it is read.
+pub(crate) fn root_with(
+    authorities: &[&Authority],
+    logs: &[&Log],
+    ct_logs: &[&Log],
+    timestamps: &[&[&str]],
+    change: impl FnOnce(&mut Value),
+) -> TrustMaterial {
     let window = json!({"start": "2020-01-01T00:00:00Z"});
     let chain = |certificates: Vec<String>| {
         let certificates: Vec<Value> = certificates
@@ -223,7 +297,7 @@ pub(crate) fn root(
         let body: Vec<&str> = pem.lines().filter(|line| !line.starts_with('-')).collect();
         body.concat()
     };
-    let value = json!({
+    let mut value = json!({
         "mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
         "tlogs": logs.iter().map(|log| log.trusted()).collect::<Vec<_>>(),
         "ctlogs": ct_logs.iter().map(|log| log.trusted()).collect::<Vec<_>>(),
@@ -232,6 +306,7 @@ pub(crate) fn root(
         "timestampAuthorities": timestamps.iter()
             .map(|pems| chain(pems.iter().map(bare).collect())).collect::<Vec<_>>(),
     });
+    change(&mut value);
     TrustMaterial::parse(&value.to_string()).unwrap()
 }
 

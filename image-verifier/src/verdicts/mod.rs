@@ -1,15 +1,9 @@
-//! A bounded log of verdicts, one JSON object per line, from which the agent makes metrics and events.
-//!
-//! ```text
-//! /var/lib/nodeseal/verdicts/current.jsonl    at most 1 MiB, then renamed to
-//! /var/lib/nodeseal/verdicts/previous.jsonl
-//! ```
+//! Writes the log of verdicts, whose format stands in [`policy::verdicts`]; the agent reads it.
 //!
 //! A line is one write of at most 4 KiB to a file that was opened for appending, so that lines of
 //! concurrent pulls never mix. A pull neither fails nor waits for the log: what cannot be written in
 //! good time is lost.
 
-mod reader;
 mod record;
 #[cfg(test)]
 mod tests;
@@ -17,49 +11,28 @@ mod tests;
 use std::fs::File;
 use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::path::Path;
 use std::time::Duration;
 
+use policy::verdicts::{CURRENT, MAX_FILE, PREVIOUS, Record};
 use rustix::fs::OFlags;
 
-pub use self::reader::{Batch, Reader};
-pub use self::record::{Kind, Record};
+pub use self::record::records;
 use crate::state::{Folder, StateError};
 
-/// The most bytes of one file of the log.
-pub const MAX_FILE: u64 = 1024 * 1024;
-/// The most bytes of a line, its end included.
-pub const MAX_RECORD: usize = 4096;
 /// The most lines of one pull: its verdict, and those of policies in audit mode.
 const MAX_RECORDS: usize = 32;
 /// The folder below the state folder.
 const FOLDER: &str = "verdicts";
-/// What is being written.
-const CURRENT: &str = "current.jsonl";
-/// What was written before.
-const PREVIOUS: &str = "previous.jsonl";
 /// How long the lock is waited for: it is held for the time of a write.
 const LOCK_PATIENCE: Duration = Duration::from_millis(20);
 
-/// Appends `records` to the log of the node whose files are under `root`, and waits for that no
-/// longer than `patience`. Whatever goes wrong, there are fewer lines.
-pub fn record(root: PathBuf, records: Vec<Record>, patience: Duration) {
-    let (done, wait) = mpsc::channel();
-    let work = move || {
-        let _ = append(&root, &records);
-        let _ = done.send(());
-    };
-    let thread = std::thread::Builder::new().name("verdicts".to_owned());
-    if thread.stack_size(256 * 1024).spawn(work).is_ok() {
-        let _ = wait.recv_timeout(patience);
-    }
-}
-
-/// Appends `records` to the log of the node whose files are under `root`.
+/// Appends `records` to the log of the node whose files are under `root`. Nobody is to wait for a slow
+/// disk: whoever calls this sees to it that the process ends in good time.
 pub fn append(root: &Path, records: &[Record]) -> Result<(), StateError> {
     let folder = Folder::state(root)?.child_or_new(FOLDER)?;
-    let lines: Vec<Vec<u8>> = records.iter().take(MAX_RECORDS).map(Record::line).collect();
+    let lines = records.iter().take(MAX_RECORDS).map(Record::to_line);
+    let lines: Vec<Vec<u8>> = lines.collect();
     let length = lines.iter().map(|line| line.len() as u64).sum();
     let Some(mut file) = with_room(&folder, length)? else {
         return Ok(());

@@ -1,10 +1,12 @@
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::symlink;
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 use policy::model::PolicyId;
 use policy::paths::STATE_DIR;
+use policy::verdicts::{DIR, Kind, MAX_RECORD, REASONS};
 
 use super::*;
 use crate::args::Args;
@@ -37,9 +39,23 @@ fn sample(image: &str) -> Record {
     }
 }
 
-fn images(batch: &Batch) -> Vec<&str> {
-    let records = batch.records.iter();
-    records.map(|record| record.image.as_str()).collect()
+/// Every line, the oldest first, and how many are none.
+fn read(root: &Path) -> (Vec<Record>, usize) {
+    let mut records = Vec::new();
+    let mut others = 0;
+    for name in [PREVIOUS, CURRENT] {
+        let path = root.join(STATE_DIR).join(FOLDER).join(name);
+        let bytes = fs::read(path).unwrap_or_default();
+        // Who sees a line while it is being written takes it for one that was cut.
+        let lines = bytes.split(|&byte| byte == b'\n');
+        for line in lines.filter(|line| !line.is_empty()) {
+            match Record::parse(line) {
+                Some(record) => records.push(record),
+                None => others += 1,
+            }
+        }
+    }
+    (records, others)
 }
 
 fn args(name: &str) -> Args {
@@ -76,7 +92,7 @@ fn a_pull_becomes_one_line_and_one_for_each_audit() {
         line: "nodeseal: allowed: signed".to_owned(),
         diagnostics: Vec::new(),
     };
-    let records = Record::of(
+    let records = super::records(
         &args("nginx"),
         &answer,
         Duration::from_millis(7),
@@ -84,7 +100,7 @@ fn a_pull_becomes_one_line_and_one_for_each_audit() {
     );
     let text: Vec<String> = records
         .iter()
-        .map(|record| String::from_utf8(record.line()).unwrap())
+        .map(|record| String::from_utf8(record.to_line()).unwrap())
         .collect();
     let digest = policy::digest::Digest::of(b"a");
     let head = format!(
@@ -108,7 +124,7 @@ fn a_pull_becomes_one_line_and_one_for_each_audit() {
 #[test]
 fn a_refusal_has_its_code_and_an_image_that_does_not_parse_its_name() {
     let answer = Answer::refuse(Refusal::new(Reason::InvalidReference, "no"));
-    let records = Record::of(&args("a b\n"), &answer, Duration::ZERO, Timestamp::now());
+    let records = super::records(&args("a b\n"), &answer, Duration::ZERO, Timestamp::now());
     assert_eq!(records.len(), 1);
     let record = &records[0];
     assert_eq!(record.verdict, Kind::Refused);
@@ -134,8 +150,8 @@ fn a_line_is_one_line_within_its_limit_whatever_is_in_it() {
             digest: long.clone(),
             ..args(&long)
         };
-        for record in Record::of(&call, &answer, Duration::MAX, Timestamp::now()) {
-            let line = record.line();
+        for record in records(&call, &answer, Duration::MAX, Timestamp::now()) {
+            let line = record.to_line();
             assert!(line.len() <= MAX_RECORD, "{nasty:?}: {}", line.len());
             assert_eq!(
                 line.iter().position(|&byte| byte == b'\n'),
@@ -147,105 +163,6 @@ fn a_line_is_one_line_within_its_limit_whatever_is_in_it() {
             assert!(shown.iter().all(|text| !text.contains(char::is_control)));
         }
     }
-}
-
-#[test]
-fn a_reader_gets_every_line_once() {
-    let root = root();
-    let mut reader = Reader::new(root.path());
-    assert_eq!(reader.read().unwrap(), Batch::default());
-    append(root.path(), &[sample("one"), sample("two")]).unwrap();
-    assert_eq!(images(&reader.read().unwrap()), ["one", "two"]);
-    assert_eq!(reader.read().unwrap(), Batch::default());
-    append(root.path(), &[sample("three")]).unwrap();
-    assert_eq!(images(&reader.read().unwrap()), ["three"]);
-}
-
-#[test]
-fn a_reader_follows_the_log_through_its_renaming() {
-    let root = root();
-    let mut reader = Reader::new(root.path());
-    append(root.path(), &[sample("one")]).unwrap();
-    assert_eq!(images(&reader.read().unwrap()), ["one"]);
-    append(root.path(), &[sample("two")]).unwrap();
-    fs::rename(path(&root, CURRENT), path(&root, PREVIOUS)).unwrap();
-    append(root.path(), &[sample("three")]).unwrap();
-    let batch = reader.read().unwrap();
-    assert_eq!(images(&batch), ["two", "three"]);
-    assert!(!batch.gap);
-    fs::rename(path(&root, CURRENT), path(&root, PREVIOUS)).unwrap();
-    assert_eq!(reader.read().unwrap(), Batch::default());
-    append(root.path(), &[sample("four")]).unwrap();
-    assert_eq!(images(&reader.read().unwrap()), ["four"]);
-}
-
-#[test]
-fn a_reader_that_missed_a_file_says_so() {
-    let root = root();
-    let mut reader = Reader::new(root.path());
-    append(root.path(), &[sample("one")]).unwrap();
-    reader.read().unwrap();
-    for image in ["two", "three"] {
-        fs::rename(path(&root, CURRENT), path(&root, PREVIOUS)).unwrap();
-        append(root.path(), &[sample(image)]).unwrap();
-    }
-    let batch = reader.read().unwrap();
-    assert_eq!(images(&batch), ["two", "three"]);
-    assert!(batch.gap);
-    fs::remove_dir_all(path(&root, "")).unwrap();
-    assert_eq!(reader.read().unwrap(), Batch::default());
-    append(root.path(), &[sample("four")]).unwrap();
-    let batch = reader.read().unwrap();
-    assert_eq!(images(&batch), ["four"]);
-    assert!(batch.gap);
-}
-
-#[test]
-fn lines_that_do_not_parse_are_counted_and_cost_no_other() {
-    let root = root();
-    let mut reader = Reader::new(root.path());
-    append(root.path(), &[sample("one")]).unwrap();
-    let mut file = fs::File::options()
-        .append(true)
-        .open(path(&root, CURRENT))
-        .unwrap();
-    let newer = serde_json::json!({"verdict": "postponed"});
-    // The last one was cut by a full disk.
-    write!(file, "{newer}\n\n\u{0}\nnull\n{{\"time\":").unwrap();
-    let batch = reader.read().unwrap();
-    assert_eq!((images(&batch), batch.skipped), (vec!["one"], 3));
-    append(root.path(), &[sample("two")]).unwrap();
-    let batch = reader.read().unwrap();
-    assert_eq!((images(&batch), batch.skipped), (vec!["two"], 1));
-}
-
-#[test]
-fn fields_that_a_later_version_adds_are_left_aside() {
-    let root = root();
-    append(root.path(), &[sample("one")]).unwrap();
-    let text = fs::read_to_string(path(&root, CURRENT)).unwrap();
-    let text = text.replacen('{', r#"{"pod":"x","time2":{"a":1},"#, 1);
-    fs::write(path(&root, CURRENT), text).unwrap();
-    let batch = Reader::new(root.path()).read().unwrap();
-    assert_eq!((images(&batch), batch.skipped), (vec!["one"], 0));
-}
-
-#[test]
-fn a_foreign_file_in_place_of_the_log_is_read_past_without_end() {
-    let root = root();
-    let mut reader = Reader::new(root.path());
-    append(root.path(), &[sample("one")]).unwrap();
-    reader.read().unwrap();
-    let file = fs::File::options()
-        .write(true)
-        .open(path(&root, CURRENT))
-        .unwrap();
-    file.set_len(10 * MAX_FILE).unwrap();
-    let read = (0..10).map(|_| reader.read().unwrap());
-    assert!(read.into_iter().all(|batch| batch.records.is_empty()));
-    // It is far beyond its limit: put aside.
-    append(root.path(), &[sample("two")]).unwrap();
-    assert_eq!(images(&reader.read().unwrap()), ["two"]);
 }
 
 #[test]
@@ -272,13 +189,9 @@ fn the_log_is_bounded_and_lines_stay_whole_under_many_writers() {
     assert!(size(PREVIOUS) <= MAX_FILE + (WRITERS * MAX_RECORD) as u64);
     assert!(size(CURRENT) + size(PREVIOUS) <= most + (WRITERS * MAX_RECORD) as u64);
     assert!(size(PREVIOUS) > MAX_FILE / 2);
-    let batch = Reader::new(root.path()).read().unwrap();
-    assert_eq!(batch.skipped, 0);
-    let text = [PREVIOUS, CURRENT].map(|name| fs::read_to_string(path(&root, name)).unwrap());
-    let lines = text.iter().flat_map(|text| text.lines());
-    // Who sees a line while it is being written takes it for one that was cut.
-    let lines = lines.filter(|line| !line.is_empty()).count();
-    assert_eq!(batch.records.len(), lines);
+    let (records, others) = read(root.path());
+    assert!(records.iter().all(|record| *record == long));
+    assert_eq!(others, 0);
     assert_eq!(fs::read_dir(path(&root, "")).unwrap().count(), 2);
 }
 
@@ -292,29 +205,52 @@ fn a_log_that_was_tampered_with_is_not_written() {
     let error = append(root.path(), &[sample("one")]).unwrap_err();
     assert!(matches!(error, StateError::NotAFile(_)), "{error}");
     assert_eq!(fs::read(&other).unwrap(), b"");
-    assert!(Reader::new(root.path()).read().is_err());
 }
 
 #[test]
 fn without_a_state_folder_nothing_is_written_and_nothing_is_wrong() {
     let root = tempfile::tempdir().unwrap();
-    record(
-        root.path().to_owned(),
-        vec![sample("one")],
-        Duration::from_secs(20),
-    );
+    let error = append(root.path(), &[sample("one")]).unwrap_err();
+    assert!(matches!(error, StateError::Absent(_)), "{error}");
     assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
-    assert_eq!(Reader::new(root.path()).read().unwrap(), Batch::default());
 }
 
 #[test]
 fn a_pull_has_a_bounded_number_of_lines() {
     let root = root();
-    record(
-        root.path().to_owned(),
-        vec![sample("many"); 1000],
-        Duration::from_secs(20),
-    );
-    let batch = Reader::new(root.path()).read().unwrap();
-    assert_eq!(batch.records.len(), MAX_RECORDS);
+    append(root.path(), &vec![sample("many"); 1000]).unwrap();
+    assert_eq!(read(root.path()).0.len(), MAX_RECORDS);
+}
+
+#[test]
+fn a_line_that_a_full_disk_cut_spoils_no_other() {
+    let root = root();
+    append(root.path(), &[sample("one")]).unwrap();
+    let file = fs::File::options().append(true).open(path(&root, CURRENT));
+    write!(file.unwrap(), "{{\"time\":").unwrap();
+    append(root.path(), &[sample("two")]).unwrap();
+    let (records, others) = read(root.path());
+    let images: Vec<&str> = records.iter().map(|record| record.image.as_str()).collect();
+    assert_eq!((images, others), (vec!["one", "two"], 1));
+}
+
+#[test]
+fn a_full_file_is_put_aside_and_the_one_before_it_goes() {
+    let root = root();
+    for image in ["one", "two", "three"] {
+        append(root.path(), &[sample(image)]).unwrap();
+        let file = fs::File::options().write(true).open(path(&root, CURRENT));
+        file.unwrap().set_len(MAX_FILE).unwrap();
+    }
+    let begins = |name, image: &str| {
+        let text = fs::read_to_string(path(&root, name)).unwrap();
+        text.lines().next().unwrap().contains(image)
+    };
+    assert!(begins(PREVIOUS, "two") && begins(CURRENT, "three"));
+}
+
+#[test]
+fn the_agent_reads_where_the_verifier_writes_and_knows_its_reasons() {
+    assert_eq!(DIR, format!("{STATE_DIR}/{FOLDER}"));
+    assert_eq!(REASONS, Reason::ALL.map(Reason::as_str));
 }

@@ -7,7 +7,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use image_verifier::reason::Reason;
 
-use crate::scene::{Honest, Signed, What, pull};
+use crate::scene::{Honest, Signed, What, pull, pull_within};
 use crate::support::registry::{INDEX, MANIFEST};
 use crate::wire::{Act, Script, head, reply};
 
@@ -37,7 +37,16 @@ async fn spoil(name: &str, change: Change, reason: impl Fn(What) -> Reason) {
 fn other_content(what: What) -> Reason {
     match what {
         What::Referrer | What::Blob => Reason::DigestMismatch,
-        _ => Reason::MalformedSignature,
+        _ => unreadable(what),
+    }
+}
+
+/// What is wrong with one that is no document of its kind: of what was asked for by digest, somebody
+/// made it so; anything else is what the registry says, or somebody before it.
+fn unreadable(what: What) -> Reason {
+    match what {
+        What::Referrer => Reason::MalformedSignature,
+        _ => Reason::RegistryError,
     }
 }
 
@@ -196,7 +205,7 @@ async fn a_body_under_another_type_is_not_read() {
             let reason = match kind {
                 // No header at all: HTTP has no such character.
                 "\u{1}" => Reason::RegistryError,
-                _ => Reason::MalformedSignature,
+                _ => unreadable(spoiled),
             };
             outcome.refused(&what, reason);
         }
@@ -216,7 +225,7 @@ async fn a_body_under_another_type_is_not_read() {
             let what = format!("{spoiled:?} swapped");
             pull(signed, attack)
                 .await
-                .refused(&what, Reason::MalformedSignature);
+                .refused(&what, unreadable(spoiled));
         }
     }
 }
@@ -260,6 +269,26 @@ async fn a_compressed_body_is_not_unpacked() {
             pull(signed, attack)
                 .await
                 .refused(&what, other_content(spoiled));
+        }
+    }
+}
+
+/// The limits on bytes are far above what there is memory for here.
+#[tokio::test]
+async fn what_there_is_no_memory_for_is_refused_with_a_reason() {
+    for data in [6, 8, 12, 16].map(|mib| mib * 1024) {
+        for (signed, spoiled) in DOCUMENTS {
+            let attack = move |honest: &Honest| {
+                let large = || {
+                    let spaces = vec![b' '; 4 * 1024 * 1024 - honest.bytes().len()];
+                    let bytes = [honest.bytes(), &spaces].concat();
+                    reply(200, &[("Content-Type", honest.kind())], &bytes)
+                };
+                (honest.what == spoiled).then(large)
+            };
+            let outcome = pull_within(Some(data), signed, attack).await;
+            let what = format!("{data} KiB, {signed:?}, {spoiled:?}");
+            outcome.refused(&what, Reason::LimitExceeded);
         }
     }
 }

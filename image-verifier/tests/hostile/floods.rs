@@ -1,15 +1,20 @@
 //! More of everything than anybody needs: referrers, layers, pages, descriptors without content.
 
+use std::net::TcpListener;
 use std::sync::Arc;
+use std::time::Duration;
 
 use image_verifier::reason::Reason;
+use policy::bundle::DefaultAction;
 use policy::digest::Digest;
+use policy::verifier::{Access, Limits};
+use serde_json::json;
 
 use crate::scene::{Honest, Signed, What, pull};
-use crate::support::digest;
-use crate::support::registry::{INDEX, MANIFEST};
-use crate::support::sign::{BUNDLE, SIMPLE, Signer, payload};
-use crate::wire::{Act, Script, head, reply};
+use crate::support::registry::{Content, INDEX, MANIFEST, Registry};
+use crate::support::sign::{self, BUNDLE, SIMPLE, Signer, payload};
+use crate::support::{assert_allowed, digest, draft, limits, policy_of};
+use crate::wire::{Act, Script, Server, head, reply};
 
 /// A document that consists of `count` parts between `start` and `end`, made as it is sent.
 fn document(
@@ -130,6 +135,82 @@ async fn thousands_of_layers_are_looked_at_up_to_the_limit() {
     assert!(outcome.asked.len() < 80, "{}", outcome.asked.len());
 }
 
+/// A mirror that has more than may be read in all. What it takes is its own share.
+#[tokio::test]
+async fn a_flooding_mirror_does_not_hide_the_origin() {
+    const TOTAL: u64 = 1024 * 1024;
+    let blob = |index: u8| vec![index; 100 * 1024];
+    let manifest = move |index: u8| {
+        let layer = json!({"mediaType": BUNDLE, "digest": Digest::of(&blob(index)), "size": 1});
+        json!({"schemaVersion": 2, "mediaType": MANIFEST, "layers": [layer]}).to_string()
+    };
+    let entry = move |index: u8| {
+        let digest = Digest::of(manifest(index).as_bytes());
+        json!({"mediaType": MANIFEST, "digest": digest, "size": 1, "artifactType": BUNDLE})
+    };
+    let flood = move |path: &str, _: usize| {
+        // It is told for whom in the query.
+        let path = path.split('?').next().unwrap_or_default();
+        let asked = path.rsplit('/').next().unwrap_or_default();
+        let is = |digest: Digest| digest.as_str() == asked;
+        if path.contains("/referrers/") {
+            let all: Vec<_> = (0..32).map(entry).collect();
+            let list = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": all});
+            return reply(200, &[("Content-Type", INDEX)], list.to_string().as_bytes());
+        }
+        for index in 0..32 {
+            if path.contains("/blobs/") && is(Digest::of(&blob(index))) {
+                return reply(200, &[], &blob(index));
+            }
+            let manifest = manifest(index);
+            if path.contains("/manifests/") && is(Digest::of(manifest.as_bytes())) {
+                return reply(200, &[("Content-Type", MANIFEST)], manifest.as_bytes());
+            }
+        }
+        reply(404, &[], b"")
+    };
+    let free = || {
+        let reserved = TcpListener::bind("127.0.0.1:0").unwrap();
+        reserved.local_addr().unwrap().port()
+    };
+    let port = free();
+    let mirrors = [port, free()];
+    let mut servers = Vec::new();
+    for port in mirrors {
+        servers.push(Server::start(port, Box::new(flood)).await);
+    }
+    let signer = Signer::new();
+    let mut content = Content::default();
+    let bundle = signer.bundle(&digest()).to_string();
+    let good = sign::referrer(&mut content, BUNDLE, bundle.as_bytes());
+    sign::list(&mut content, &digest(), &[good]);
+    let origin = Registry::start_on(0, content).await;
+    let host = origin.address.to_string();
+    let node = tempfile::tempdir().unwrap();
+    let folder = node.path().join(&host);
+    std::fs::create_dir(&folder).unwrap();
+    let [one, two] = mirrors.map(|port| format!("[host.'http://127.0.0.1:{port}']\n"));
+    let text = format!("server = 'http://{host}'\n{one}{two}");
+    std::fs::write(folder.join("hosts.toml"), text).unwrap();
+    let limits = Limits {
+        max_total_bytes: TOTAL,
+        ..limits(Duration::from_secs(20))
+    };
+    let drafts = [draft(&[("a", &signer)])];
+    let mut policy = policy_of(&drafts, DefaultAction::Allow, &[], limits);
+    policy.access = Access {
+        config_paths: vec![node.path().to_str().unwrap().to_owned()],
+        ..Access::none()
+    };
+    let answer = crate::support::pull(&format!("{host}/app:v1"), &policy).await;
+    assert_allowed(&answer);
+    for server in servers {
+        let blobs = server.asked();
+        let blobs = blobs.iter().filter(|path| path.contains("/blobs/"));
+        assert!(blobs.count() > 1, "the mirror was not asked");
+    }
+}
+
 /// The smallest descriptor that parses.
 const SMALLEST: &str = r#"{"mediaType":"","digest":""}"#;
 /// As many as fit into the largest object that is read.
@@ -182,7 +263,7 @@ async fn documents_that_are_deep_or_odd_are_refused() {
         let reason = if open.len() * 1_000_000 > 4 * 1024 * 1024 {
             Reason::LimitExceeded
         } else {
-            Reason::MalformedSignature
+            Reason::RegistryError
         };
         outcome.refused(&format!("a million of {open}"), reason);
     }
@@ -193,5 +274,5 @@ async fn documents_that_are_deep_or_odd_are_refused() {
         })
     };
     let outcome = pull(Signed::Attachment, long).await;
-    outcome.refused("a signature of 4 MB", Reason::MalformedSignature);
+    outcome.refused("a signature of 4 MB", Reason::RegistryError);
 }

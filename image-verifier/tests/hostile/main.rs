@@ -24,6 +24,8 @@ mod connections;
 #[cfg(feature = "test-root")]
 mod floods;
 #[cfg(feature = "test-root")]
+mod memory;
+#[cfg(feature = "test-root")]
 mod scene;
 #[cfg(feature = "test-root")]
 mod wire;

@@ -1,7 +1,7 @@
 //! A pull through the program, as containerd runs it, from a registry that attacks.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -12,8 +12,8 @@ use policy::digest::Digest;
 use policy::paths::VERIFIER_POLICY;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
-use wait4::Wait4 as _;
 
+use crate::memory::FullPipe;
 use crate::support::registry::{INDEX, MANIFEST};
 use crate::support::sign::{BUNDLE, SIMPLE, Signer, payload};
 use crate::support::{digest, draft, limits, policy_of};
@@ -100,6 +100,16 @@ pub(crate) async fn pull(
     shape: Signed,
     attack: impl Fn(&Honest) -> Option<Script> + Send + Sync + 'static,
 ) -> Outcome {
+    pull_within(None, shape, attack).await
+}
+
+/// As [`pull`], by a program that may take no more private memory than `data` KiB, where that is less
+/// than it takes by itself.
+pub(crate) async fn pull_within(
+    data: Option<u64>,
+    shape: Signed,
+    attack: impl Fn(&Honest) -> Option<Script> + Send + Sync + 'static,
+) -> Outcome {
     let reserved = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = reserved.local_addr().unwrap().port();
     drop(reserved);
@@ -130,7 +140,16 @@ pub(crate) async fn pull(
         limits(TIMEOUT),
     );
     fs::write(path, policy.to_json()).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_nodeseal-verifier"));
+    let program = env!("CARGO_BIN_EXE_nodeseal-verifier");
+    let mut command = match data {
+        None => Command::new(program),
+        Some(data) => {
+            let mut shell = Command::new("/bin/sh");
+            let limited = format!("ulimit -d {data} && exec \"$0\" \"$@\"");
+            shell.args(["-c", &limited, program]);
+            shell
+        }
+    };
     let digest = digest();
     command
         .args([
@@ -204,33 +223,32 @@ fn what(path: &str) -> What {
     }
 }
 
-/// Runs the program as containerd does, and ends it at the time-out as containerd does.
+/// Runs the program as containerd does, and ends it at the time-out as containerd does. Gives the most
+/// memory that it held, too.
 async fn run(mut command: Command) -> (Option<i32>, String, u64) {
+    let (answer, stdout) = FullPipe::new();
     let mut child = command
         .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
+        .stdout(stdout)
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
+    // It holds an end of the pipe.
+    drop(command);
     let id = Pid::from_child(&child);
     let media_type = "application/vnd.oci.image.index.v1+json";
     let descriptor = json!({"mediaType": media_type, "digest": digest(), "size": 1});
     // The program may end before it has read its input.
     let _ = write!(child.stdin.take().unwrap(), "{descriptor}");
     let mut waiting = tokio::task::spawn_blocking(move || {
-        let mut line = String::new();
-        let mut stdout = child.stdout.take().unwrap();
-        stdout.read_to_string(&mut line).unwrap();
-        (child.wait4().unwrap(), line)
+        let (line, peak) = answer.read(&mut child);
+        (child.wait().unwrap().code(), line, peak)
     });
-    let ended = if let Ok(ended) = tokio::time::timeout(TIMEOUT, &mut waiting).await {
-        ended.unwrap()
-    } else {
-        let _ = kill_process(id, Signal::KILL);
-        waiting.await.unwrap()
-    };
-    let (used, line) = ended;
-    (used.status.code(), line, used.rusage.maxrss)
+    if let Ok(ended) = tokio::time::timeout(TIMEOUT, &mut waiting).await {
+        return ended.unwrap();
+    }
+    let _ = kill_process(id, Signal::KILL);
+    waiting.await.unwrap()
 }
 
 impl Outcome {

@@ -46,7 +46,11 @@ impl Signer {
     }
 
     pub fn statement_bundle(&self, statement: &Value) -> Value {
-        let payload = statement.to_string();
+        self.payload_bundle(&statement.to_string())
+    }
+
+    /// A bundle that signs this text.
+    pub fn payload_bundle(&self, payload: &str) -> Value {
         let pae = format!(
             "DSSEv1 {} {IN_TOTO} {} {payload}",
             IN_TOTO.len(),

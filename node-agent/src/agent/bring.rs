@@ -20,13 +20,22 @@ use crate::layout::{self, VerifierPlace};
 use crate::ledger::Ledger;
 use crate::plan::{self, Desired, Plan, Target};
 use crate::recover::{self, Recovery};
-use crate::runtime::{Node, Rendered, Restarts, Runtime, Set, containerd};
+use crate::runtime::{self, Node, Rendered, Restarts, Runtime, Set, containerd};
 use crate::started::{Reads, Started};
 use crate::state::{Role, State};
 use crate::status::{Failure, Report};
 use crate::transaction::READ_LIMIT;
 use crate::trial::{Choice, Subject};
 use crate::{apply, backup, observe};
+
+/// What came of taking everything off the node.
+#[derive(Debug, Clone, Default)]
+pub struct Uninstalled {
+    /// What was met.
+    pub notes: Vec<String>,
+    /// Files that could not be given back.
+    pub left: Vec<String>,
+}
 
 /// What stands on the node after all sets were brought there.
 struct Brought {
@@ -83,7 +92,7 @@ impl Agent {
         for set in std::mem::take(&mut brought.rendered.sets) {
             let in_force = set.in_force;
             let place = brought.rendered.place.as_ref().filter(|_| !brought.left);
-            let plan = self.bring_set(&state, place, set, &ledger)?;
+            let plan = self.bring_set(&state, place, set, Some(&ledger))?;
             brought.changed |= !plan.steps.is_empty();
             brought.in_force |= in_force;
             self.drift += super::notes::drift(&plan.notes);
@@ -125,7 +134,7 @@ impl Agent {
         };
         let (failed, good) = match self.trials.choose(&subject) {
             Choice::Wanted if wanted.bundle.settings().enforcement == Enforcement::Disabled => {
-                let rendered = self.leaving(runtime, state, rendered, report)?;
+                let rendered = self.leaving(state, rendered, report);
                 return Ok((brought(wanted, rendered, true), None));
             }
             Choice::Wanted => return Ok((brought(wanted, rendered, false), probe)),
@@ -142,7 +151,7 @@ impl Agent {
             let rendered = self.render(runtime, state, &good.bundle, probe.as_ref(), report)?;
             return Ok((brought(good, rendered, false), probe));
         }
-        let rendered = self.leaving(runtime, state, rendered, report)?;
+        let rendered = self.leaving(state, rendered, report);
         Ok((brought(wanted, rendered, true), None))
     }
 
@@ -174,24 +183,33 @@ impl Agent {
     }
 
     /// Everything off the node.
-    fn leaving(
-        &self,
-        runtime: &Runtime,
-        state: &State,
-        rendered: Rendered,
-        report: &mut Report,
-    ) -> Result<Rendered, CycleError> {
-        let mut aside = Report::default();
-        let sets = runtime.leave(self.node(state, None), &mut aside)?;
+    fn leaving(&self, state: &State, rendered: Rendered, report: &mut Report) -> Rendered {
         report.left = true;
         report.prove = false;
         report.pending = None;
         report.not_enforcing = None;
-        Ok(Rendered {
-            sets,
+        Rendered {
+            sets: vec![runtime::leaving(&self.root, state)],
             stale: Vec::new(),
             restarts: Restarts::Unknown,
             ..rendered
+        }
+    }
+
+    /// Takes everything off the node, with nothing but the agent's own records to go by: what it
+    /// could give back is given back, and what is left is told.
+    pub fn uninstall(&mut self) -> Result<Uninstalled, CycleError> {
+        recover::recover(&self.root)?;
+        let (state, damaged) = self.state()?;
+        self.tidy_recorded(&state, BTreeSet::new())?;
+        let set = runtime::leaving(&self.root, &state);
+        let plan = self.bring_set(&state, None, set, None)?;
+        let mut notes: Vec<String> = damaged.into_iter().collect();
+        notes.extend(plan.notes.iter().map(|note| self.describe(note)));
+        let left = State::from_json(&plan.state)?.files;
+        Ok(Uninstalled {
+            notes,
+            left: left.into_keys().collect(),
         })
     }
 
@@ -315,8 +333,13 @@ impl Agent {
         if !std::mem::take(&mut self.untidy) {
             return Ok(());
         }
-        let mut paths: BTreeSet<String> = state.files.keys().cloned().collect();
-        paths.extend(runtime.unrecorded(&self.root)?);
+        let unrecorded = runtime.unrecorded(&self.root)?;
+        self.tidy_recorded(state, unrecorded.into_iter().collect())
+    }
+
+    fn tidy_recorded(&self, state: &State, more: BTreeSet<String>) -> Result<(), CycleError> {
+        let mut paths = more;
+        paths.extend(state.files.keys().cloned());
         let recorded = state.files.iter();
         let verifiers = recorded.filter(|(_, record)| record.role == Role::Verifier);
         let places = verifiers.filter_map(|(path, _)| {
@@ -335,7 +358,7 @@ impl Agent {
         state: &State,
         place: Option<&VerifierPlace>,
         set: Set,
-        ledger: &[u8],
+        ledger: Option<&[u8]>,
     ) -> Result<Plan, CycleError> {
         let mut paths: BTreeSet<String> = state.files.keys().cloned().collect();
         paths.extend([layout::BUNDLE.to_owned(), layout::STATE.to_owned()]);
@@ -350,7 +373,7 @@ impl Agent {
             place: place.cloned(),
             targets: set.targets,
             others: set.others,
-            bundle: set.in_force.then(|| ledger.to_vec()),
+            bundle: ledger.filter(|_| set.in_force).map(<[u8]>::to_vec),
             uid: self.root.uid(),
         };
         let plan = plan::plan(&current, state, &desired)?;

@@ -1,7 +1,7 @@
 use policy::digest::Digest;
 
 use super::*;
-use crate::root::temporary;
+use crate::root::{Xattrs, temporary};
 
 /// A root with `etc/first` and a folder, and the steps that give `etc/first` and `etc/second` new
 /// content.
@@ -19,6 +19,7 @@ fn node() -> (tempfile::TempDir, Root, Plan) {
         sha256: Digest::of(b"new"),
         mode: 0o644,
         owner: None,
+        xattrs: Xattrs::default(),
     };
     let before = Backup {
         copy: "var/lib/nodeseal/backup/rollback/first".to_owned(),
@@ -26,6 +27,7 @@ fn node() -> (tempfile::TempDir, Root, Plan) {
         mode: 0o640,
         uid: root.uid(),
         gid: root.read("etc/first", 9).unwrap().unwrap().gid,
+        xattrs: Xattrs::default(),
         lasting: false,
     };
     let steps = ["etc/first", "etc/second"].map(|path| Step {

@@ -36,7 +36,7 @@ pub struct Live {
     pub process: Result<Process, String>,
     /// The configuration that a CRI-O has in force.
     pub crio: Option<crio::Config>,
-    /// The images that it has, where they matter: only CRI-O asks again about images that it has.
+    /// The images that it has.
     pub images: Vec<Image>,
 }
 
@@ -95,12 +95,10 @@ pub async fn look(endpoint: &Endpoint, proc: &Path) -> Result<Live, LiveError> {
         on_node: &endpoint.on_node,
     };
     let process = process::behind(proc, socket).await;
-    let (crio, images) = match kind {
-        Kind::Containerd => (None, Vec::new()),
-        Kind::Crio => {
-            let config = crio::config(&endpoint.here).await?;
-            (Some(config), client.images().await?)
-        }
+    let images = client.images().await?;
+    let crio = match kind {
+        Kind::Containerd => None,
+        Kind::Crio => Some(crio::config(&endpoint.here).await?),
     };
     Ok(Live {
         kind,

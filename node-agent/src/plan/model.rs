@@ -1,6 +1,6 @@
 //! What a plan is made from, and what it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use policy::containerd::File;
@@ -188,6 +188,8 @@ pub struct Plan {
     pub contents: BTreeMap<String, Source>,
     /// What the record of the agent's files says afterwards.
     pub state: Vec<u8>,
+    /// The folders that these files need. Others that the agent made go where they are empty.
+    pub folders: BTreeSet<String>,
     /// What to tell.
     pub notes: Vec<Note>,
 }

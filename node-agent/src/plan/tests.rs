@@ -1,10 +1,13 @@
 use std::collections::BTreeMap;
 
 use policy::containerd::File;
+use policy::digest::Digest;
 use policy::paths::{CONTAINERD_DROP_IN, STATE_DIR, VERIFIER_DIR, VERIFIER_NAME, VERIFIER_POLICY};
 
 use super::*;
-use crate::root::EntryKind;
+use crate::journal::{Change, Step};
+use crate::layout::{self, VerifierPlace};
+use crate::root::{EntryKind, Xattrs};
 use crate::runtime::containerd::targets;
 
 const BINARY: &str = "opt/nodeseal/image-verifier/nodeseal-verifier";
@@ -15,6 +18,7 @@ fn seen(bytes: &[u8], mode: u32) -> Seen {
         mode,
         uid: 0,
         gid: 0,
+        xattrs: Xattrs::default(),
     }
 }
 
@@ -90,6 +94,7 @@ fn applied_on(before: &Current, state: &State, desired: &Desired) -> (Current, S
             mode: staged.attributes.mode,
             uid,
             gid,
+            xattrs: staged.attributes.xattrs.clone(),
         };
         current.files.insert(step.path.clone(), seen);
     }
@@ -391,4 +396,69 @@ fn a_first_part_leaves_everything_else_as_it_is() {
     assert_eq!(paths, ["etc/containers/registries.d/x.yaml", layout::STATE]);
     let next = State::from_json(&plan.state).unwrap();
     assert_eq!(next.files.len(), state.files.len() + 1);
+}
+
+/// A label as SELinux gives it.
+fn labelled(seen: Seen) -> Seen {
+    let xattrs = Xattrs::default().labelled(Some(b"system_u:object_r:etc_t:s0\0".to_vec()));
+    Seen { xattrs, ..seen }
+}
+
+#[test]
+fn a_file_is_given_back_with_its_attributes() {
+    let mut before = Current::default();
+    let theirs = labelled(seen(b"theirs", 0o640));
+    before.files.insert(POLICY_JSON.to_owned(), theirs.clone());
+    let ours = plain(vec![write(POLICY_JSON, b"ours")]);
+    let (current, state) = applied_on(&before, &State::default(), &ours);
+    let plan = plan(&current, &state, &plain(Vec::new())).unwrap();
+    let Change::File { xattrs, .. } = &plan.steps[0].change else {
+        panic!("{:?}", plan.steps[0])
+    };
+    assert_eq!(*xattrs, theirs.xattrs);
+}
+
+#[test]
+fn an_edit_keeps_the_attributes_of_what_is_edited() {
+    let path = "etc/containerd/config.toml";
+    let mut before = Current::default();
+    let theirs = labelled(seen(b"theirs", 0o640));
+    before.files.insert(path.to_owned(), theirs.clone());
+    let edit = Target::Edit {
+        path: path.to_owned(),
+        bytes: b"theirs and ours".to_vec(),
+    };
+    let (current, _) = applied_on(&before, &State::default(), &plain(vec![edit]));
+    assert_eq!(current.files[path].xattrs, theirs.xattrs);
+    assert_eq!(current.files[path].mode, 0o640);
+}
+
+#[test]
+fn another_label_alone_is_no_reason_to_write() {
+    let desired = desired(b"policy", Some(b"drop-in"), b"v1");
+    let (mut current, state) = applied(&desired, &State::default());
+    let relabelled = labelled(current.files[VERIFIER_POLICY].clone());
+    current.files.insert(VERIFIER_POLICY.to_owned(), relabelled);
+    let plan = plan(&current, &state, &desired).unwrap();
+    assert!(plan.steps.is_empty() && plan.notes.is_empty(), "{plan:?}");
+}
+
+#[test]
+fn the_folders_of_files_that_stay_are_needed_and_the_others_are_not() {
+    let desired = desired(b"policy", Some(b"drop-in"), b"v1");
+    let (current, state) = applied(&desired, &State::default());
+    let plan_of = |desired| plan(&current, &state, &desired).unwrap().folders;
+    let needed = plan_of(desired.clone());
+    for folder in ["etc", "etc/nodeseal/verifier", VERIFIER_DIR, "opt/nodeseal/staging"] {
+        assert!(needed.contains(folder), "{folder} of {needed:?}");
+    }
+    // The verifier stays, and new ones are staged beside its folder.
+    let rest: Vec<String> = plan_of(plain(Vec::new())).into_iter().collect();
+    let verifiers = ["opt", "opt/nodeseal", VERIFIER_DIR, "opt/nodeseal/staging"];
+    assert_eq!(rest, verifiers);
+    let leave = Desired {
+        others: Others::GiveBackAll,
+        ..plain(Vec::new())
+    };
+    assert!(plan_of(leave).is_empty());
 }

@@ -13,7 +13,7 @@ use rustix::fs::{Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::hash::Hasher;
-use super::{FileError, Root, split};
+use super::{FileError, Root, Xattrs, split};
 
 /// A regular file as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +41,9 @@ pub struct Seen {
     pub uid: u32,
     /// Group.
     pub gid: u32,
+    /// Extended attributes. They are kept with a file of others, and of themselves no reason to
+    /// write one.
+    pub xattrs: Xattrs,
 }
 
 /// What a directory entry is.
@@ -104,6 +107,7 @@ impl Root {
         let meta = file
             .metadata()
             .map_err(|error| self.io("read", path, error))?;
+        let xattrs = self.xattrs(path, &file)?;
         let mut bounded = file.take(limit.saturating_add(1));
         let (sha256, size) =
             Hasher::all(&mut bounded).map_err(|error| self.io("read", path, error))?;
@@ -116,7 +120,15 @@ impl Root {
             mode: meta.mode() & 0o7777,
             uid: meta.uid(),
             gid: meta.gid(),
+            xattrs,
         }))
+    }
+
+    /// The bytes of a regular file; `None` when there is none.
+    pub fn size(&self, path: &str) -> Result<Option<u64>, FileError> {
+        let size = |file: File| file.metadata().map(|meta| meta.len());
+        let size = self.regular(path)?.map(size).transpose();
+        size.map_err(|error| self.io("look at", path, error))
     }
 
     /// When a regular file was last written; `None` when there is none.

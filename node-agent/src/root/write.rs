@@ -11,31 +11,47 @@ use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 
 use super::hash::Hasher;
-use super::{FileError, Root, Seen, split, temporary};
+use super::{FileError, Root, Seen, Xattrs, split, temporary};
 use crate::fault;
 
-/// Mode and owner of a file that is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Mode, owner and extended attributes of a file that is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attributes {
     /// Permission bits, set whatever the umask is.
     pub mode: u32,
     /// User and group; `None` leaves the agent's own.
     pub owner: Option<(u32, u32)>,
+    /// Besides those that the system gives a new file.
+    pub xattrs: Xattrs,
+}
+
+/// What became of a directory that was to go if it is empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Emptied {
+    /// It is not there: it was removed now or before, or is something else by now.
+    Gone,
+    /// There is something in it, or a file system is mounted on it.
+    InUse,
 }
 
 impl Attributes {
     /// The agent's own file with this mode.
     #[must_use]
     pub fn mode(mode: u32) -> Self {
-        Self { mode, owner: None }
+        Self {
+            mode,
+            owner: None,
+            xattrs: Xattrs::default(),
+        }
     }
 
-    /// The mode and owner of a file that was seen.
+    /// Those of a file that was seen.
     #[must_use]
     pub fn of(seen: &Seen) -> Self {
         Self {
             mode: seen.mode,
             owner: Some((seen.uid, seen.gid)),
+            xattrs: seen.xattrs.clone(),
         }
     }
 }
@@ -57,6 +73,18 @@ impl Root {
             self.create_dir(here, mode)?;
         }
         Ok(())
+    }
+
+    /// Which of a directory and all above it do not exist, the upper ones first.
+    pub fn missing_dirs<'a>(&self, path: &'a str) -> Result<Vec<&'a str>, FileError> {
+        let mut missing = Vec::new();
+        let mut here = path;
+        while !here.is_empty() && self.existing_dir(here)?.is_none() {
+            missing.push(here);
+            here = split(here).0;
+        }
+        missing.reverse();
+        Ok(missing)
     }
 
     fn create_dir(&self, path: &str, mode: u32) -> Result<(), FileError> {
@@ -183,6 +211,8 @@ impl Root {
         rustix::fs::fchmod(&file, Mode::from_raw_mode(attributes.mode))
             .map_err(|errno| self.io("set the mode of", path, errno))?;
         fault::point("after chmod", path);
+        // After the owner, with whose change the kernel takes capabilities away.
+        self.set_xattrs(path, &file, &attributes.xattrs)?;
         file.sync_all()
             .map_err(|error| self.io("sync", path, error))?;
         fault::point("after fsync", path);
@@ -247,6 +277,30 @@ impl Root {
     pub fn sync(&self, path: &str) -> Result<(), FileError> {
         let dir = self.parent(path)?;
         self.sync_dir(&dir, path)
+    }
+
+    /// As [`Root::sync`], where there is such a directory.
+    pub fn sync_if_there(&self, path: &str) -> Result<(), FileError> {
+        let dir = self.existing_dir(path)?;
+        dir.map_or(Ok(()), |dir| self.sync_dir(&dir, path))
+    }
+
+    /// Removes a directory that is empty. A link, or something else in its place, is left alone.
+    pub fn remove_empty(&self, path: &str) -> Result<Emptied, FileError> {
+        let (parent, name) = split(path);
+        let Some(dir) = self.existing_dir(parent)? else {
+            return Ok(Emptied::Gone);
+        };
+        fault::point("before removal", path);
+        match rustix::fs::unlinkat(&dir, name, AtFlags::REMOVEDIR) {
+            Ok(()) => {}
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(Emptied::Gone),
+            Err(Errno::NOTEMPTY | Errno::EXIST | Errno::BUSY) => return Ok(Emptied::InUse),
+            Err(errno) => return Err(self.io("remove", path, errno)),
+        }
+        fault::point("after removal", path);
+        self.sync_dir(&dir, parent)?;
+        Ok(Emptied::Gone)
     }
 
     /// Opens, and creates when it is not there, a small file that is held open: the lock.

@@ -313,7 +313,7 @@ pub(crate) fn running(root: &Root, reads: &Reads) -> Option<Running> {
 
 /// What takes containerd's configuration back where others have changed it since: our import goes,
 /// everything else stays.
-pub(super) fn leaving(root: &Root, state: &State) -> Vec<Target> {
+pub(super) fn without_ours(root: &Root, state: &State) -> Vec<Target> {
     let of = |role: Role| {
         let files = state.files.iter();
         files.filter(move |(_, record)| record.role == role)

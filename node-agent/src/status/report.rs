@@ -6,6 +6,7 @@ use policy::files::Diagnostic;
 use policy::flatten::Flat;
 
 use super::{FileStatus, Kept, Problem, Runtime};
+use crate::verdicts::{Refused, Unverified};
 
 /// Why files are not as the policies ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +75,10 @@ pub struct Report {
     pub table: Option<Flat>,
     /// How often a file was put back since the agent started.
     pub drift: u64,
+    /// What was refused in the last hour.
+    pub refused: Refused,
+    /// Covered images on the node that no verdict let in.
+    pub unverified: Unverified,
     /// Files were changed, and this is what was met.
     pub applied: Option<Vec<String>>,
     /// What this runtime cannot enforce.

@@ -169,7 +169,7 @@ impl Index {
         writes
     }
 
-    fn policy(&self, id: &PolicyId) -> Option<&PolicyObject> {
+    pub(super) fn policy(&self, id: &PolicyId) -> Option<&PolicyObject> {
         match id {
             PolicyId::Cluster { .. } => self.cluster_policies.get(id),
             PolicyId::Namespaced { .. } => self.namespaced_policies.get(id),

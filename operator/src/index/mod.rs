@@ -10,6 +10,8 @@
 //!             capability ──▶ sums ◀───┘──▶ statuses ────────────┘
 //! ```
 //!
+//! What nodes tell that changes no condition becomes Kubernetes events, see [`NoticeKind`].
+//!
 //! Trust roots are compiled before the policies that use them.
 //!
 //! What is written follows from what is there: an unchanged cluster, a list that is read again and
@@ -23,6 +25,7 @@ mod emit;
 mod fit;
 mod forms;
 mod limits;
+mod notices;
 mod objects;
 mod plan;
 mod release;
@@ -45,6 +48,7 @@ use policy::scope::Scope;
 use self::capability::Capabilities;
 use self::config::Config;
 use self::forms::Forms;
+use self::notices::Notices;
 use self::objects::Store;
 use self::plan::Names;
 use self::release::Release;
@@ -54,9 +58,10 @@ use self::sources::{Sources, of_root, of_spec};
 use self::write::Outbox;
 
 pub use self::limits::MAX_NAMESPACE_BYTES;
+pub use self::notices::{Notice, NoticeKind, Subject};
 pub use self::objects::{
-    BundleObject, Change, ConfigObject, Meta, NodeObject, NodePolicyObject, Object, PolicyObject,
-    Runtime, SpecObject, TrustRootObject,
+    BundleObject, Change, ConfigObject, Meta, News, NodeObject, NodePolicyObject, Object,
+    PolicyObject, Runtime, SpecObject, TrustRootObject,
 };
 pub use self::sources::{Fetched, Found, Source};
 pub use self::write::{Write, WriteKey};
@@ -76,6 +81,8 @@ pub struct Options {
     pub namespaced: SignedDuration,
     /// For how long a bundle must have been of no use before it is deleted.
     pub unused: SignedDuration,
+    /// For how long what nodes tell is gathered before it is made into events.
+    pub notices: SignedDuration,
 }
 
 impl Default for Options {
@@ -86,6 +93,7 @@ impl Default for Options {
             counts: SignedDuration::from_secs(10),
             namespaced: SignedDuration::from_secs(10),
             unused: SignedDuration::from_mins(1),
+            notices: SignedDuration::from_secs(10),
         }
     }
 }
@@ -133,6 +141,7 @@ pub struct Index {
     names: Names,
     release: Release,
     outbox: Outbox,
+    notices: Notices,
     /// Whether the last valid forms were taken from the bundles.
     started: bool,
     /// When the next thing ends that a trust root's status names.
@@ -163,7 +172,10 @@ impl Index {
             Event::TrustRoot(change) => self.trust_roots.change(change),
             Event::Config(change) => self.configs.change(change),
             Event::Node(change) => self.nodes.change(change),
-            Event::NodePolicy(change) => self.node_policies.change(change),
+            Event::NodePolicy(change) => {
+                self.notices.hear(&change);
+                self.node_policies.change(change);
+            }
             Event::Bundle(change) => {
                 self.bundles.change(change);
                 self.read_bundles();
@@ -244,6 +256,7 @@ impl Index {
         self.outbox.begin();
         let mut writes = self.bundle_writes(&plan, now);
         writes.extend(self.status_writes(statuses, now));
+        writes.extend(self.notice_writes(now));
         self.outbox.end();
         writes.sort_by_key(Write::rank);
         writes
@@ -292,6 +305,9 @@ impl Index {
         if let Some(event) = answer {
             self.apply(event);
         }
+        if let Write::Notice(notice) = write {
+            self.notices.done(notice);
+        }
         self.outbox.done(write, version);
     }
 
@@ -310,6 +326,7 @@ impl Index {
         self.unused.clear();
         self.counts_due = None;
         self.release = Release::default();
+        self.notices = Notices::default();
     }
 
     /// When [`Index::reconcile`] may have something to say although nothing happened.
@@ -324,6 +341,7 @@ impl Index {
         let expiry = self.next_expiry.filter(|time| *time > now);
         let times = later.chain(collect).chain(self.counts_due).chain(expiry);
         let times = times.chain(self.release.deadline());
+        let times = times.chain(self.notices.deadline());
         times.chain(self.outbox.deadline()).min()
     }
 }

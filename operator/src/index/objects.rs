@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use crds::types::{
-    EnforcementConfigSpec, EnforcementConfigStatus, NodeSelector, OnUnsupported, PolicySpec,
-    PolicyStatus, TrustRootSpec, TrustRootStatus,
+    Drift, EnforcementConfigSpec, EnforcementConfigStatus, NodeSelector, OnUnsupported, PolicySpec,
+    PolicyStatus, RefusedImage, TrustRootSpec, TrustRootStatus, UnverifiedImages,
 };
 use jiff::Timestamp;
-use policy::aggregate::{Finding, Report};
+use policy::aggregate::{Finding, Report, Truth};
 use policy::bundle::Bundle;
 use policy::model::PolicyId;
 
@@ -141,7 +141,69 @@ pub struct NodePolicyObject {
     pub unsupported: BTreeMap<PolicyId, Finding>,
     /// Its conditions, once it has any.
     pub report: Option<Report>,
+    /// What besides its conditions may be worth an event.
+    pub news: News,
 }
+
+/// What a node's agent tells that changes no condition of a policy.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct News {
+    /// Files that were put back.
+    pub drift: Option<Drift>,
+    /// Images that were refused in the last hour.
+    pub refused: Vec<RefusedImage>,
+    /// Whether more were.
+    pub refused_cut: bool,
+    /// Covered images without a verdict.
+    pub unverified: Option<UnverifiedImages>,
+    /// When the status of `Applied` last changed.
+    pub applied_since: Option<Timestamp>,
+    /// When that of `Enforcing` did.
+    pub enforcing_since: Option<Timestamp>,
+}
+
+impl News {
+    /// Whether there are images in it.
+    #[must_use]
+    pub fn names_images(&self) -> bool {
+        let unverified = self.unverified.as_ref();
+        !self.refused.is_empty() || unverified.is_some_and(|all| !all.first.is_empty())
+    }
+
+    /// Whether it has all images that were refused, or all those without a verdict.
+    #[must_use]
+    pub fn names_all(&self, refused: bool) -> bool {
+        if refused {
+            return !self.refused_cut;
+        }
+        self.unverified.as_ref().is_none_or(|unverified| {
+            usize::try_from(unverified.count).is_ok_and(|count| count <= unverified.first.len())
+        })
+    }
+}
+
+impl NodePolicyObject {
+    /// Whether any of it may be worth an event.
+    #[must_use]
+    pub fn has_news(&self) -> bool {
+        let report = self.report.as_ref();
+        self.news.names_images()
+            || self.news.drift.is_some()
+            || self.rolled_back()
+            || report.is_some_and(|report| report.unenforced().is_some())
+    }
+
+    /// Whether the node could not run what it was given, and went back.
+    #[must_use]
+    pub fn rolled_back(&self) -> bool {
+        self.report.as_ref().is_some_and(|report| {
+            report.applied == Truth::False && report.applied_finding.reason == ROLLED_BACK
+        })
+    }
+}
+
+/// The reason of `Applied` on a node that went back.
+const ROLLED_BACK: &str = "RolledBack";
 
 /// A bundle of policies.
 #[derive(Debug, Clone, PartialEq)]

@@ -8,6 +8,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use policy::digest::Digest;
 use policy::model::PolicyId;
 
+use super::notices::Notice;
+
 /// One write. They are ordered by what matters first.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Write {
@@ -55,6 +57,8 @@ pub enum Write {
         /// Its uid: another object of that name stays.
         uid: String,
     },
+    /// Create an event. That it exists already is success: then it was told.
+    Notice(Box<Notice>),
 }
 
 /// What a write is about: at most one is under way for each.
@@ -70,6 +74,8 @@ pub enum WriteKey {
     TrustRootStatus(String),
     /// The status of a policy.
     PolicyStatus(PolicyId),
+    /// An event, by its name.
+    Notice(String),
 }
 
 impl Write {
@@ -84,10 +90,12 @@ impl Write {
             Self::PolicyStatus { id, .. } => WriteKey::PolicyStatus(id.clone()),
             Self::TrustRootStatus { name, .. } => WriteKey::TrustRootStatus(name.clone()),
             Self::ConfigStatus { .. } => WriteKey::ConfigStatus,
+            Self::Notice(notice) => WriteKey::Notice(notice.name.clone()),
         }
     }
 
-    /// Smaller goes first: what nodes wait for, then conditions, then counts, then tidying up.
+    /// Smaller goes first: what nodes wait for, then conditions, then counts, then tidying up, then
+    /// events.
     #[must_use]
     pub fn rank(&self) -> u8 {
         match self {
@@ -99,6 +107,7 @@ impl Write {
             } => 3,
             Self::PolicyStatus { .. } => 4,
             Self::DeleteBundle { .. } => 5,
+            Self::Notice(_) => 6,
         }
     }
 
@@ -108,6 +117,7 @@ impl Write {
             Self::CreateBundle { name, .. } => format!("create {name}"),
             Self::DeleteBundle { name, uid } => format!("delete {name} {uid}"),
             Self::SetBundle { uid, bundle, .. } => format!("{uid} {bundle}"),
+            Self::Notice(notice) => format!("tell {}", notice.name),
             Self::PolicyStatus { status, .. } => {
                 let mut status = status.clone();
                 timeless(&mut status.conditions);

@@ -248,10 +248,14 @@ fn programmed(spec: &Spec, tally: &Tally<'_>) -> Condition {
         return Condition::of(kind, Truth::False, reason::NODES_FAILED, message);
     }
     if counts.pending > 0 {
+        let named = tally.pending.iter().map(|(node, why)| match why {
+            Some(why) => format!("{node} ({why})"),
+            None => node.clone(),
+        });
         let message = format!(
             "{} nodes run it, waiting for {}; {UNLIMITED}",
             counts.summary(),
-            some_of(tally.pending.iter().cloned(), counts.pending)
+            some_of(named, counts.pending)
         );
         return Condition::of(kind, Truth::False, reason::ROLLING_OUT, message);
     }

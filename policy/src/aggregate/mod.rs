@@ -111,7 +111,8 @@ pub struct Counts {
     pub selected: usize,
     /// Nodes that run the form in force and are ready.
     pub updated: usize,
-    /// Nodes that could not apply it, or cannot enforce what they have applied.
+    /// Nodes that could not apply it, or do not enforce what they have applied. One that waits for a
+    /// restart or for images to be pulled again is on its way.
     pub failed: usize,
     /// Nodes whose runtime cannot express it.
     pub unsupported: usize,

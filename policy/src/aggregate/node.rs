@@ -46,8 +46,39 @@ pub struct Report {
     pub ready: Truth,
 }
 
-/// Reasons of `Applied` that mean "not yet" and no failure.
-const ON_ITS_WAY: [&str; 1] = ["Pending"];
+/// Reasons of `Applied` that mean "not yet" and no failure: a restart is due, images have to be pulled
+/// again.
+const ON_ITS_WAY: [&str; 2] = ["Pending", "StaleImages"];
+/// Reasons of `Enforcing` that are no failure of a node that is on its way: what it shall run is not
+/// in force there yet. Only one that refuses everything has failed all the same.
+const UNTIL_THEN: [&str; 3] = ["NotEnforcing", "Bypassed", "StaleBundle"];
+/// The reason of `Enforcing` where the administrator wants nothing enforced.
+const DISABLED: &str = "Disabled";
+
+impl Report {
+    /// Why the node is on its way, if its agent says that it waits for something.
+    #[must_use]
+    pub fn waits(&self) -> Option<&Finding> {
+        let finding = &self.applied_finding;
+        let waits = self.applied == Truth::False && ON_ITS_WAY.contains(&finding.reason.as_str());
+        waits.then_some(finding)
+    }
+
+    /// Whether nothing is enforced because the administrator wants that.
+    #[must_use]
+    pub fn is_disabled(&self) -> bool {
+        self.enforcing == Truth::False && self.enforcing_finding.reason == DISABLED
+    }
+
+    /// Why the node does not enforce what it should by now, if so.
+    #[must_use]
+    pub fn unenforced(&self) -> Option<&Finding> {
+        let finding = &self.enforcing_finding;
+        let excused = self.waits().is_some() && UNTIL_THEN.contains(&finding.reason.as_str());
+        let fails = self.enforcing == Truth::False && !self.is_disabled() && !excused;
+        fails.then_some(finding)
+    }
+}
 
 /// How far a selected node is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,8 +91,8 @@ pub enum Class<'a> {
     Failed(&'a Finding),
     /// It runs the form in force and is ready.
     Updated,
-    /// It has yet to report so.
-    Pending,
+    /// It has yet to report so, and why, where its agent says that.
+    Pending(Option<&'a Finding>),
 }
 
 impl<'a> Node<'a> {
@@ -75,20 +106,26 @@ impl<'a> Node<'a> {
             return Class::Unreachable;
         }
         let Some(report) = self.report else {
-            return Class::Pending;
+            return Class::Pending(None);
         };
-        let on_its_way = ON_ITS_WAY.contains(&report.applied_finding.reason.as_str());
-        if report.applied == Truth::False && !on_its_way {
+        let waits = report.waits();
+        if report.applied == Truth::False && waits.is_none() {
             return Class::Failed(&report.applied_finding);
         }
-        if report.enforcing == Truth::False {
-            return Class::Failed(&report.enforcing_finding);
+        if let Some(finding) = report.unenforced() {
+            return Class::Failed(finding);
+        }
+        if report.is_disabled() {
+            return Class::Pending(Some(&report.enforcing_finding));
+        }
+        if waits.is_some() {
+            return Class::Pending(waits);
         }
         let runs_it = in_force.is_some() && self.applied == in_force;
         if runs_it && report.ready == Truth::True {
             Class::Updated
         } else {
-            Class::Pending
+            Class::Pending(None)
         }
     }
 }
@@ -99,8 +136,8 @@ pub(super) struct Tally<'a> {
     pub(super) counts: Counts,
     /// By node.
     pub(super) failing: BTreeMap<String, Finding>,
-    /// Nodes that are waited for.
-    pub(super) pending: BTreeSet<String>,
+    /// Nodes that are waited for, with the reason word where they say what they wait for.
+    pub(super) pending: BTreeMap<String, Option<String>>,
     /// What runtimes cannot express, with the runtimes and how many nodes have them.
     pub(super) unsupported: BTreeMap<Finding, BTreeMap<String, usize>>,
     /// Nodes whose runtime is not known and whose agents have yet to report the policy.
@@ -121,8 +158,8 @@ pub(super) fn tally<'a>(
             tally.warnings.entry(node.runtime).or_insert(node.warnings);
         }
         let class = node.class(in_force);
-        let waited_for =
-            matches!(class, Class::Failed(_)) || (matches!(class, Class::Pending) && !node.joining);
+        let waited_for = matches!(class, Class::Failed(_))
+            || (matches!(class, Class::Pending(_)) && !node.joining);
         if node.runtime.is_empty() && waited_for {
             tally.unknown.insert(node.name.to_owned());
         }
@@ -142,10 +179,11 @@ pub(super) fn tally<'a>(
                 tally.failing.insert(node.name.to_owned(), finding);
             }
             Class::Updated => counts.updated += 1,
-            Class::Pending if node.joining => {}
-            Class::Pending => {
+            Class::Pending(_) if node.joining => {}
+            Class::Pending(why) => {
                 counts.pending += 1;
-                tally.pending.insert(node.name.to_owned());
+                let why = why.map(|finding| finding.reason.clone());
+                tally.pending.insert(node.name.to_owned(), why);
             }
         }
     }

@@ -14,7 +14,8 @@ use crate::authority::{SignerDraft, TrustRoots};
 use crate::bundle::DefaultAction;
 use crate::digest::Digest;
 use crate::flatten::{Entry, Flat, FlatError};
-use crate::model::{PolicyId, Requirement, RequirementDraft};
+use crate::model::{Mode, PolicyId, Requirement, RequirementDraft};
+use crate::problem::Problems;
 use crate::reference::Reference;
 use crate::scope::Scope;
 use crate::trust::TrustRoot;
@@ -25,6 +26,9 @@ use crate::trust::TrustRoot;
 pub struct PolicyTable {
     wire: Wire,
 }
+
+/// A policy that was left out, and what is wrong with it.
+pub type LeftOut = (PolicyId, Problems);
 
 #[derive(Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -96,7 +100,24 @@ impl PolicyTable {
     ///
     /// An invalid policy or trust root is an error where the image needs it. That none is in a file
     /// is for its writer to check, with [`VerifierPolicy::from_json`].
-    pub fn covering(mut self, image: &Reference) -> Result<VerifierPolicy, VerifierPolicyError> {
+    pub fn covering(self, image: &Reference) -> Result<VerifierPolicy, VerifierPolicyError> {
+        self.narrowed(image).parse(false, None)
+    }
+
+    /// As [`PolicyTable::covering`], without the policies in audit mode that are invalid, which are
+    /// given beside it: they would have denied nothing. Only what is wrong with their demands can be
+    /// left out; a file with another shape than that of a policy is damaged, whatever its mode says.
+    pub fn covering_without_invalid_audits(
+        self,
+        image: &Reference,
+    ) -> Result<(VerifierPolicy, Vec<LeftOut>), VerifierPolicyError> {
+        let mut left_out = Vec::new();
+        let policy = self.narrowed(image).parse(false, Some(&mut left_out))?;
+        Ok((policy, left_out))
+    }
+
+    /// Without everything that has nothing to do with the image.
+    fn narrowed(mut self, image: &Reference) -> Self {
         let hit = image
             .lookup()
             .into_iter()
@@ -109,15 +130,20 @@ impl PolicyTable {
             let names = |entry: &Entry| matches!(entry, Entry::Verify(ids) if ids.contains(id));
             scopes.values().any(names)
         });
-        self.parse(false)
+        self
     }
 
     /// The policy with everything in it parsed and checked.
     pub fn all(self) -> Result<VerifierPolicy, VerifierPolicyError> {
-        self.parse(true)
+        self.parse(true, None)
     }
 
-    fn parse(self, unused_roots: bool) -> Result<VerifierPolicy, VerifierPolicyError> {
+    /// Invalid policies in audit mode go to `left_out`, where there is one.
+    fn parse(
+        self,
+        unused_roots: bool,
+        mut left_out: Option<&mut Vec<LeftOut>>,
+    ) -> Result<VerifierPolicy, VerifierPolicyError> {
         let Wire {
             bundle,
             limits,
@@ -125,7 +151,7 @@ impl PolicyTable {
             default_action,
             trust_roots,
             policies,
-            scopes,
+            mut scopes,
             ..
         } = self.wire;
         let mut drafts: Vec<(PolicyId, RequirementDraft)> = Vec::with_capacity(policies.len());
@@ -141,9 +167,17 @@ impl PolicyTable {
         }
         let mut requirements = BTreeMap::new();
         for (id, draft) in drafts {
-            let requirement = Requirement::new(draft, &roots)
-                .map_err(|problems| VerifierPolicyError::Policy(id.clone(), problems))?;
-            requirements.insert(id, requirement);
+            let mode = draft.mode;
+            match (Requirement::new(draft, &roots), &mut left_out) {
+                (Ok(requirement), _) => {
+                    requirements.insert(id, requirement);
+                }
+                (Err(problems), Some(left_out)) if mode == Mode::Audit => {
+                    scopes.values_mut().for_each(|entry| leave_out(entry, &id));
+                    left_out.push((id, problems));
+                }
+                (Err(problems), _) => return Err(VerifierPolicyError::Policy(id, problems)),
+            }
         }
         Ok(VerifierPolicy {
             bundle,
@@ -151,6 +185,15 @@ impl PolicyTable {
             access,
             flat: Flat::from_parts(default_action, scopes, requirements)?,
         })
+    }
+}
+
+fn leave_out(entry: &mut Entry, id: &PolicyId) {
+    if let Entry::Verify(ids) = entry {
+        ids.remove(id);
+        if ids.is_empty() {
+            *entry = Entry::Default;
+        }
     }
 }
 
@@ -258,6 +301,46 @@ mod tests {
         let outcome = other.flat.decide(&image("a.example/other")).outcome.clone();
         assert!(matches!(outcome, Outcome::Verify(policies) if policies.len() == 1));
         assert!(table().all().is_err());
+    }
+
+    #[test]
+    fn an_invalid_policy_in_audit_mode_is_left_out_where_that_is_wanted() {
+        let table = |mode: &str| {
+            changed(|v| {
+                v["policies"]["b"]["threshold"] = 7.into();
+                v["policies"]["b"]["mode"] = mode.into();
+            })
+        };
+        let (app, alone) = (image("a.example/app"), image("b.example/app"));
+        let id = PolicyId::Cluster { name: "b".into() };
+        let without = |image| {
+            table("Audit")
+                .covering_without_invalid_audits(image)
+                .unwrap()
+        };
+        let (policy, left_out) = without(&app);
+        assert_eq!(left_out[0].0, id);
+        assert!(left_out[0].1.to_string().contains("threshold"));
+        // The other one there still decides.
+        let outcome = policy.flat.decide(&app).outcome.clone();
+        assert!(matches!(outcome, Outcome::Verify(policies) if policies.len() == 1));
+        let (policy, left_out) = without(&alone);
+        assert_eq!(left_out.len(), 1);
+        let outcome = policy.flat.decide(&alone).outcome.clone();
+        assert_eq!(outcome, Outcome::Default(DefaultAction::Allow));
+        // Neither one that enforces, nor what is damaged, nor where everything is checked.
+        assert!(
+            table("Enforce")
+                .covering_without_invalid_audits(&app)
+                .is_err()
+        );
+        let damaged = changed(|v| {
+            v["policies"]["b"]["mode"] = "Audit".into();
+            v["policies"]["b"]["extra"] = 0.into();
+        });
+        assert!(damaged.covering_without_invalid_audits(&app).is_err());
+        assert!(table("Audit").covering(&app).is_err());
+        assert!(table("Audit").all().is_err());
     }
 
     #[test]

@@ -497,7 +497,6 @@ fn logged() -> impl Strategy<Value = Logged> {
 /// What a policy with a threshold may hold: authorities with signers of their own.
 pub(crate) fn distinct(drawn: &[DrawnAuthority]) -> Vec<DrawnAuthority> {
     let mut keys_seen = BTreeSet::new();
-    let mut people_seen = BTreeSet::new();
     let mut emails_seen = BTreeSet::new();
     let mut authorities = drawn.to_vec();
     authorities.retain_mut(|authority| match authority {
@@ -505,8 +504,10 @@ pub(crate) fn distinct(drawn: &[DrawnAuthority]) -> Vec<DrawnAuthority> {
             keys.retain(|key| keys_seen.insert(*key));
             !keys.is_empty()
         }
-        DrawnAuthority::Keyless { person, .. } => people_seen.insert(PEOPLE[*person]),
-        DrawnAuthority::Company { person, .. } => emails_seen.insert(PEOPLE[*person].0),
+        // An address is one signer, whoever vouches for it.
+        DrawnAuthority::Keyless { person, .. } | DrawnAuthority::Company { person, .. } => {
+            emails_seen.insert(PEOPLE[*person].0)
+        }
     });
     authorities
 }

@@ -186,6 +186,61 @@ fn the_oldest_entries_make_room() {
     assert_eq!(fs::read_dir(world.bucket()).unwrap().count(), MAX_ENTRIES);
 }
 
+/// The key of an image, if its entry is in the folder of the world's.
+fn beside(world: &World, name: &str) -> Option<Key> {
+    let subject = subject(name, "app");
+    let key = Key::of(&subject, &world.flat.decide(&subject.image)).unwrap();
+    (key.bucket() == world.key().bucket()).then_some(key)
+}
+
+#[test]
+fn many_tags_of_one_image_evict_nobody_else() {
+    let world = World::new();
+    let named = |name: &dyn Fn(u32) -> String, count| -> Vec<Key> {
+        let names = (0..).map(name);
+        names
+            .filter_map(|name| beside(&world, &name))
+            .take(count)
+            .collect()
+    };
+    let others = named(&|index| format!("example.com/other{index}:v1"), 20);
+    let tags = named(
+        &|index| format!("example.com/app:v{index}"),
+        2 * MAX_ENTRIES,
+    );
+    let put = |key: &Key, age: i64| {
+        assert!(world.cache().put(key, &passed(), at(NOW)).unwrap());
+        let file = fs::File::open(world.bucket().join(key.name())).unwrap();
+        let written = u64::try_from(NOW - age).unwrap();
+        let written = SystemTime::UNIX_EPOCH + Duration::from_secs(written);
+        file.set_modified(written).unwrap();
+    };
+    let is_kept = |key: &&Key| world.bucket().join(key.name()).exists();
+    // They are the oldest of all.
+    for key in &others {
+        put(key, HOUR);
+    }
+    for key in &tags {
+        put(key, 2);
+    }
+    assert!(others.iter().all(|key| is_kept(&key)));
+    assert!(is_kept(&&tags[tags.len() - 1]));
+    assert_eq!(tags.iter().filter(is_kept).count(), MAX_ENTRIES - 20);
+    // Nor does it keep anybody out.
+    let late = named(&|index| format!("example.com/late{index}:v1"), 20);
+    for key in &late {
+        put(key, 1);
+    }
+    assert!(others.iter().chain(&late).all(|key| is_kept(&key)));
+    assert_eq!(tags.iter().filter(is_kept).count(), MAX_ENTRIES - 40);
+    // Where everybody has one, the oldest goes.
+    let crowd = named(&|index| format!("example.com/crowd{index}:v1"), MAX_ENTRIES);
+    for key in &crowd {
+        put(key, 0);
+    }
+    assert!(crowd.iter().all(|key| is_kept(&key)));
+}
+
 #[test]
 fn a_folder_that_stays_locked_keeps_nothing_and_stops_nobody() {
     let world = World::new();

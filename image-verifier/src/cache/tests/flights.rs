@@ -138,7 +138,11 @@ async fn nobody_waits_for_another_image_with_the_same_lock() {
         .join(STATE_DIR)
         .join(FOLDER)
         .join(flight::FOLDER);
-    fs::write(locks.join(world.key().bucket()), "f".repeat(64)).unwrap();
+    fs::write(
+        locks.join(world.key().bucket()),
+        "f".repeat(world.key().name().len()),
+    )
+    .unwrap();
     assert!(!world.through(never(), looked_up()).await.1);
 }
 

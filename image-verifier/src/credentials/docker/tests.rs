@@ -54,6 +54,49 @@ fn entries_without_a_secret_count_for_nothing_and_damaged_ones_are_noted() {
     }
 }
 
+/// Go's decoder, which Docker and the kubelet read it with, takes `null` for nothing.
+#[tokio::test]
+async fn null_is_nothing_and_an_odd_value_costs_only_itself() {
+    let good = r#""a.example":{"username":"u","password":"p"}"#;
+    for json in [
+        format!(r#"{{"auths":{{{good}}},"credHelpers":null,"credsStore":null}}"#),
+        format!(r#"{{"auths":{{{good},"b.example":null}}}}"#),
+        format!(r#"{{"auths":{{{good},"b.example":7}},"credHelpers":7,"credsStore":[]}}"#),
+        format!(r#"{{"auths":{{{good},"b.example":{{"auth":{{}}}}}}}}"#),
+        r#"{"auths":{"a.example":{"username":"u","password":"p","auth":null}}}"#.to_owned(),
+    ] {
+        let (found, notes) = entries(&json, "a.example/app");
+        assert_eq!((found, notes.len()), (vec!["u:p".to_owned()], 0), "{json}");
+    }
+    for json in ["{}", r#"{"auths":null}"#, r#"{"auths":{"a.example":null}}"#] {
+        assert_eq!(entries(json, "a.example/app"), (vec![], vec![]), "{json}");
+    }
+    for (json, part) in [
+        (r#"{"auths":"hunter2"}"#, "`auths` is not"),
+        (r#"{"auths":{"a.example":"hunter2"}}"#, "the entry `a.example` is not"),
+        (r#"{"auths":{"a.example":{"auth":["hunter2"]}}}"#, "the entry `a.example` is not"),
+    ] {
+        let (found, notes) = entries(json, "a.example/app");
+        assert_eq!(found, Vec::<String>::new());
+        let [note] = notes.as_slice() else {
+            panic!("{notes:?}")
+        };
+        assert!(note.contains(part) && !note.contains("hunter2"), "{note}");
+    }
+    for (json, part) in [
+        (r#"{"credHelpers":7}"#, "`credHelpers` is not"),
+        (r#"{"credHelpers":{"a.example":7}}"#, "the helper for `a.example` is not"),
+        (r#"{"credsStore":7}"#, "`credsStore` is not"),
+    ] {
+        let (found, notes) = helped(json, ECHO, "a.example/app").await;
+        assert_eq!(found, None);
+        assert!(notes[0].contains(part), "{notes:?}");
+    }
+    let json = r#"{"credHelpers":{"b.example":7,"a.example":"x"}}"#;
+    let (found, notes) = helped(json, ECHO, "a.example/app").await;
+    assert_eq!((found.as_deref(), notes.len()), (Some("a.example:s"), 0));
+}
+
 #[test]
 fn the_most_specific_entry_is_first_and_other_hosts_have_no_part() {
     let json = r#"{"auths":{
@@ -88,7 +131,7 @@ fn the_first_file_that_can_be_read_counts_and_secrets_in_damaged_ones_are_not_to
     let mut notes = Vec::new();
     let paths = ["/missing", "/bad", "/good"].map(str::to_owned);
     let config = load(&paths, root.path(), &mut notes);
-    assert_eq!(config.creds_store, "x");
+    assert_eq!(config.creds_store.get().map(String::as_str), Some("x"));
     assert_eq!(notes.len(), 1);
     assert!(notes[0].contains("/bad is not Docker's"), "{notes:?}");
     assert!(!notes[0].contains("hunter2"), "{notes:?}");

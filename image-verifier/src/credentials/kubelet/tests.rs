@@ -92,7 +92,11 @@ async fn a_provider_that_fails_is_noted_with_the_reason() {
     let beta = "credentialprovider.kubelet.k8s.io/v1beta1";
     let required = "  tokenAttributes: {serviceAccountTokenAudience: x, cacheType: Token, requireServiceAccount: true}\n";
     for (settings, script, part) in [
-        ("", "echo 'no role' >&2; exit 1".to_owned(), "no role"),
+        (
+            "",
+            "echo 'no role: hunter2' >&2; exit 1".to_owned(),
+            "bin/plugin failed (exit status: 1)",
+        ),
         (
             "",
             "echo hunter2".to_owned(),

@@ -103,6 +103,51 @@ fn paths_get_v2_unless_they_are_the_whole_path() {
     assert_eq!(address.authority, "h:5000");
 }
 
+/// Where Go's `url.Parse` fails, containerd passes over the whole file. Rust's parser drops tabs and
+/// line ends, and takes `\` for `/`: the host would be another one.
+#[test]
+fn a_name_that_go_takes_for_no_url_makes_the_file_unusable() {
+    for name in [
+        "https://a\\t.example",
+        "https://a.example\\n",
+        "https://a\\r.example",
+        "https://a.example/x\\ty",
+        "https://a.example/\\u0000",
+        "https://a.example\\u007f",
+        "https://a.example?\\u0001",
+        "https://a.example\\\\b.example",
+        "https://a.example\\\\@b.example/",
+        "https://b.example@a\\\\.example/",
+        "https://a b.example",
+        "https://a%2eexample",
+        "https://a{.example",
+        "https://a^.example",
+        "a\\\\b",
+    ] {
+        for text in [format!("server = \"{name}\""), format!("[host.\"{name}\"]")] {
+            let error = hosts(&text).unwrap_err();
+            assert!(error.contains("is not a URL"), "{text}: {error}");
+            assert!(!error.contains(char::is_control), "{error:?}");
+        }
+    }
+    // In a path it is no slash, and in a fragment it is nothing.
+    let path = |text: &str| one(text).address.path;
+    assert_eq!(path("[host.'https://a/b\\c']"), "/b%5Cc/v2");
+    assert_eq!(path("[host.\"https://a/b#\\t\"]"), "/b/v2");
+}
+
+#[test]
+fn what_hosts_toml_says_of_a_certificate_is_told_from_what_is_assumed_here() {
+    let local = Host::upstream("127.0.0.1:5000");
+    let server = |text: &str| parse(text, Path::new("/certs"), &local).unwrap().remove(0);
+    let assumed = server("ca = 'x'");
+    assert_eq!((assumed.skip_verify, assumed.is_unchecked()), (None, true));
+    let said = server("skip_verify = true");
+    assert_eq!((said.skip_verify, said.is_unchecked()), (Some(true), true));
+    assert!(!server("skip_verify = false").is_unchecked());
+    assert!(!server("server = 'https://127.0.0.1:5000'").is_unchecked());
+}
+
 #[test]
 fn certificates_may_be_one_or_many_and_lie_beside_the_file() {
     let file = |name: &str| PathBuf::from(format!("/certs/{name}"));

@@ -204,6 +204,57 @@ async fn the_authorities_of_a_usual_host_do_not_vouch_for_those_of_the_tests() {
     assert!(fetched.is_err(), "{fetched:?}");
 }
 
+/// A registry on this machine that leads to the blob's place at `target`. Its own certificate would not
+/// be checked; it speaks no TLS.
+fn leading_to(target: String) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut first = [0];
+            stream.peek(&mut first).unwrap();
+            let answer = if first == [0x16] {
+                "400 Bad Request".to_owned()
+            } else {
+                skip_head(&mut BufReader::new(&stream)).unwrap();
+                format!("307 Elsewhere\r\nLocation: {target}")
+            };
+            let head = format!("HTTP/1.1 {answer}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+            // Whoever hangs up has had enough.
+            let _ = stream.write_all(head.as_bytes());
+        }
+    });
+    address
+}
+
+/// That nobody checks the certificate of a registry on this machine is no word about another machine.
+#[tokio::test]
+async fn a_registry_on_this_machine_does_not_lead_past_the_certificates_of_others() {
+    let version = &rustls::version::TLS13;
+    for (bundles, name, part) in [
+        (CA, "registry.test", None),
+        (OTHER_CA, "registry.test", Some("UnknownIssuer")),
+        (CA, "other.test", Some("not valid for name")),
+    ] {
+        let host = leading_to(format!("https://{name}/blob"));
+        let environment = Environment {
+            https_proxy: Some(format!("http://{}", serve(KEY, version))),
+            ..Environment::default()
+        };
+        let image = Reference::parse(&format!("{host}/app:v1")).unwrap();
+        let access = Access::none();
+        let limits = Limits::default();
+        let registries =
+            Registries::with_bundles(&image, &access, &environment, &limits, bundles).unwrap();
+        let fetched = registries.as_slice()[0].blob(&Digest::of(BLOB)).await;
+        match part {
+            None => assert_eq!(fetched.as_deref(), Ok(BLOB)),
+            Some(part) => assert_failed(&fetched, part),
+        }
+    }
+}
+
 #[test]
 fn the_post_quantum_key_exchange_goes_first_and_nothing_is_left_out() {
     let names = |provider: &CryptoProvider| -> Vec<_> {

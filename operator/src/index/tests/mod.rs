@@ -1,9 +1,11 @@
 //! What is written, exactly, and that nothing else is.
 
 mod nodes;
+mod notices;
 mod policies;
 mod roots;
 mod scale;
+mod settings;
 mod tenants;
 mod world;
 

@@ -13,8 +13,9 @@ use policy::bundle::Bundle;
 use policy::model::PolicyId;
 
 use crate::index::{
-    BundleObject, Change, ConfigObject, Event, Fetched, Found, Index, Meta, NodeObject,
-    NodePolicyObject, Options, PolicyObject, Runtime, Source, SpecObject, TrustRootObject, Write,
+    BundleObject, Change, ConfigObject, Event, Fetched, Found, Index, Meta, News, NodeObject,
+    NodePolicyObject, Notice, Options, PolicyObject, Runtime, Source, SpecObject, TrustRootObject,
+    Write,
 };
 
 pub(super) const KEY: &str = "-----BEGIN PUBLIC KEY-----\n\
@@ -103,6 +104,8 @@ pub(super) struct World {
     pub(super) node_policies: BTreeMap<String, NodePolicyObject>,
     pub(super) bundles: BTreeMap<String, BundleObject>,
     pub(super) sources: BTreeMap<Source, Fetched>,
+    /// By namespace and name.
+    pub(super) events: BTreeMap<(String, String), Notice>,
 }
 
 impl World {
@@ -119,6 +122,7 @@ impl World {
             node_policies: BTreeMap::new(),
             bundles: BTreeMap::new(),
             sources: BTreeMap::new(),
+            events: BTreeMap::new(),
         };
         world.restart();
         world
@@ -357,6 +361,7 @@ impl World {
                     not_enforcing: None,
                     unsupported: BTreeMap::new(),
                     report: None,
+                    news: News::default(),
                 });
                 own.meta = meta;
                 own.owner = Some(uid);
@@ -387,6 +392,12 @@ impl World {
                 let object = self.bundles.remove(&name).unwrap();
                 assert_eq!(object.meta.uid, uid);
                 self.index.apply(Event::Bundle(Change::Delete(object)));
+                None
+            }
+            Write::Notice(notice) => {
+                let name = (notice.namespace().to_owned(), notice.name.clone());
+                // Whoever tells it again finds it told.
+                self.events.entry(name).or_insert(*notice);
                 None
             }
         };
@@ -475,6 +486,10 @@ pub(super) fn kinds(writes: &[Write]) -> Vec<String> {
         Write::TrustRootStatus { name, .. } => format!("root {name}"),
         Write::ConfigStatus { .. } => "config".to_owned(),
         Write::DeleteBundle { .. } => "delete".to_owned(),
+        Write::Notice(notice) => {
+            let (kind, name) = (notice.kind.as_str(), notice.object_name());
+            format!("{kind} {name}")
+        }
     };
     writes.iter().map(word).collect()
 }

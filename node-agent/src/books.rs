@@ -1,0 +1,146 @@
+//! What the agent keeps count of: metrics, and what of the verifier's log stands in the status.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use node_runtime::probe::Proof;
+
+use crate::agent::{Agent, Restarted, Wants};
+use crate::hands::Done;
+use crate::metrics::{self, Health, Leg, Metrics, Proved};
+use crate::status::Failure;
+use crate::verdicts::{OnNode, Progress, Unverified, Verdicts};
+
+/// The books of one agent.
+#[derive(Debug)]
+pub struct Books {
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+    verdicts: Verdicts,
+    /// How much drift was counted.
+    drift: u64,
+    /// The failure that was counted last.
+    failure: Option<Failure>,
+}
+
+impl Books {
+    /// Goes on where an earlier agent stopped.
+    #[must_use]
+    pub fn open(agent: &Agent, metrics: Arc<Metrics>, health: Arc<Health>) -> Self {
+        Self {
+            metrics,
+            health,
+            verdicts: Verdicts::open(agent.root(), Timestamp::now()),
+            drift: 0,
+            failure: None,
+        }
+    }
+
+    /// Takes in something that was done.
+    pub fn done(&self, done: &Done) {
+        match done {
+            Done::Pulled(_) => {}
+            Done::Restarted(restarted) => self.metrics.restarted(match restarted {
+                Restarted::Done(_) => metrics::Restarted::Done,
+                Restarted::Refused(_) | Restarted::Down(_) => metrics::Restarted::Failed,
+            }),
+            Done::Proven(_, proof) => self.proven(proof),
+        }
+    }
+
+    fn proven(&self, proof: &Proof) {
+        let (deny, allow, enforcing) = match proof {
+            Proof::Enforcing => (
+                Proved::Passed,
+                Proved::Passed,
+                metrics::Enforcing::Yes,
+            ),
+            Proof::Bypassed { .. } | Proof::StaleBundle { .. } => {
+                (Proved::Failed, Proved::Unknown, metrics::Enforcing::No)
+            }
+            Proof::RefusesEverything { .. } => {
+                (Proved::Passed, Proved::Failed, metrics::Enforcing::No)
+            }
+            Proof::Unknown { .. } => (
+                Proved::Unknown,
+                Proved::Unknown,
+                metrics::Enforcing::Unknown,
+            ),
+        };
+        let now = Timestamp::now();
+        self.metrics.probed(Leg::Deny, deny, now);
+        self.metrics.probed(Leg::Allow, allow, now);
+        self.metrics.set_enforcing(enforcing);
+    }
+
+    /// Takes in what came of a turn, before its status is told.
+    pub fn turned(&mut self, agent: &mut Agent, wants: &Wants) {
+        self.health.beat();
+        self.metrics.set_stale_images(wants.stale.len());
+        let report = agent.report();
+        self.metrics.set_managed_files(report.files.len());
+        self.metrics.set_bundle(report.bundle.as_ref());
+        self.metrics.drifted(agent.drift() - self.drift);
+        self.drift = agent.drift();
+        let failure = report.failure.as_ref().map(|(failure, _)| *failure);
+        if report.applied.is_some() {
+            self.metrics.applied(metrics::Applied::Done);
+            self.metrics.keep_policies(&policies(agent));
+        }
+        if failure != self.failure {
+            match failure {
+                None | Some(Failure::Pending | Failure::StaleImages) => {}
+                Some(Failure::RolledBack) => self.metrics.applied(metrics::Applied::RolledBack),
+                Some(_) => self.metrics.applied(metrics::Applied::Failed),
+            }
+            self.failure = failure;
+        }
+        if failure.is_none() {
+            self.health.set_applied();
+        }
+        self.read(agent);
+    }
+
+    /// Takes in what the verifier has logged meanwhile. True when the status changes by it.
+    pub fn read(&mut self, agent: &mut Agent) -> bool {
+        let now = Timestamp::now();
+        let count = |record: &policy::verdicts::Record| self.metrics.verdict(record);
+        match self.verdicts.read(agent.root(), now, count) {
+            Ok(Progress { skipped, gap, .. }) => {
+                if gap {
+                    tracing::warn!("lines of the log of verdicts are lost, and not counted");
+                }
+                if skipped > 0 {
+                    tracing::warn!("{skipped} lines of the log of verdicts cannot be read");
+                }
+            }
+            Err(error) => tracing::warn!("the log of verdicts cannot be read: {error}"),
+        }
+        let refused = self.verdicts.refused(now);
+        let images = agent.images().iter().map(|image| OnNode {
+            tags: &image.tags,
+            digests: &image.digests,
+        });
+        let unverified = match &agent.report().table {
+            Some(table) => self.verdicts.unverified(images, table),
+            None => Unverified::default(),
+        };
+        self.metrics.set_unverified_images(unverified.count);
+        agent.observe(refused, unverified)
+    }
+
+    /// Before the agent ends.
+    pub fn close(&mut self, agent: &Agent) {
+        if let Err(error) = self.verdicts.save(agent.root(), Timestamp::now()) {
+            tracing::warn!("what was read of the verdicts could not be kept: {error}");
+        }
+    }
+}
+
+/// The names of the policies in force, as the verifier writes them.
+fn policies(agent: &Agent) -> BTreeSet<String> {
+    let table = agent.report().table.as_ref();
+    let requirements = table.into_iter().flat_map(|table| table.requirements().keys());
+    requirements.map(ToString::to_string).collect()
+}
