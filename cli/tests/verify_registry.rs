@@ -66,7 +66,9 @@ fn serve(
 
 fn reply(status: &str, headers: &str, body: &str) -> String {
     let length = body.len();
-    format!("HTTP/1.1 {status}\r\nConnection: close\r\n{headers}Content-Length: {length}\r\n\r\n{body}")
+    format!(
+        "HTTP/1.1 {status}\r\nConnection: close\r\n{headers}Content-Length: {length}\r\n\r\n{body}"
+    )
 }
 
 /// `nodeseal verify IMAGE` by a policy for the registry, as a user whose things are in `desk`.
@@ -86,7 +88,12 @@ fn verify(registry: &Registry, image: &str, more: &[&str], desk: &std::path::Pat
         .spawn()
         .unwrap();
     let policy = policy(&registry.host);
-    child.stdin.take().unwrap().write_all(policy.as_bytes()).unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(policy.as_bytes())
+        .unwrap();
     child.wait_with_output().unwrap()
 }
 
@@ -104,7 +111,12 @@ fn desk(config: &str, script: &str) -> tempfile::TempDir {
         .spawn()
         .unwrap();
     let text = format!("#!/bin/sh\n{script}\n");
-    writer.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    writer
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(text.as_bytes())
+        .unwrap();
     assert!(writer.wait().unwrap().success());
     desk
 }
@@ -115,7 +127,11 @@ fn a_credential_helper_runs_as_the_users_own_program() {
         if head.to_ascii_lowercase().contains("authorization:") {
             return reply("404 Not Found", "", "");
         }
-        reply("401 Unauthorized", "WWW-Authenticate: Basic realm=x\r\n", "")
+        reply(
+            "401 Unauthorized",
+            "WWW-Authenticate: Basic realm=x\r\n",
+            "",
+        )
     });
     let config = format!(r#"{{"credHelpers":{{"{}":"desk"}}}}"#, registry.host);
     let script = r#"printf '{"ServerURL":"","Username":"%s","Secret":"s"}' "$HOME""#;
@@ -134,7 +150,11 @@ fn a_credential_helper_runs_as_the_users_own_program() {
 #[test]
 fn the_complaint_of_a_helper_is_told_to_the_user() {
     let registry = Registry::start(|_| {
-        reply("401 Unauthorized", "WWW-Authenticate: Basic realm=x\r\n", "")
+        reply(
+            "401 Unauthorized",
+            "WWW-Authenticate: Basic realm=x\r\n",
+            "",
+        )
     });
     let config = format!(r#"{{"credHelpers":{{"{}":"desk"}}}}"#, registry.host);
     let desk = desk(&config, "echo 'log in first' >&2; exit 3");
@@ -158,7 +178,9 @@ fn a_page_that_no_registry_serves_leaves_the_verdict_open() {
     assert_eq!(output.status.code(), Some(3));
     let said = text(&output.stderr);
     assert!(
-        said.contains("RegistryError: the registry's answer cannot be used: its media type is `text/html`"),
+        said.contains(
+            "RegistryError: the registry's answer cannot be used: its media type is `text/html`"
+        ),
         "{said}"
     );
 }
@@ -171,10 +193,19 @@ fn what_is_wrong_is_said_once_and_nobody_is_told_to_wait() {
     assert_eq!(output.status.code(), Some(3));
     let said = text(&output.stdout);
     // Once why, and once where else the same was found.
-    assert_eq!(said.matches("unexpected HTTP status 418").count(), 2, "{said}");
+    assert_eq!(
+        said.matches("unexpected HTTP status 418").count(),
+        2,
+        "{said}"
+    );
     assert_eq!(said.matches("wants a signature by").count(), 1, "{said}");
     assert!(!said.contains("will be tried again"), "{said}");
     assert!(said.contains("Ask again"), "{said}");
-    let output = verify(&registry, &format!("app@{DIGEST}"), &["--output", "json"], desk.path());
+    let output = verify(
+        &registry,
+        &format!("app@{DIGEST}"),
+        &["--output", "json"],
+        desk.path(),
+    );
     assert!(!text(&output.stdout).contains("will be tried again"));
 }

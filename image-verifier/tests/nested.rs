@@ -3,7 +3,6 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "it is how a test fails")]
 
-#[allow(dead_code, reason = "each has its own part of this")]
 mod support;
 
 use std::process::Command;

@@ -86,7 +86,11 @@ async fn a_manifest_of_the_wrong_content_type_is_an_error_of_the_registry() {
         content.put(&attachment, Reply::ok("text/html", "<html>"));
     })
     .await;
-    assert_refused(&answer, Reason::RegistryError, "the registry's answer cannot be used: its media type is `text/html`");
+    assert_refused(
+        &answer,
+        Reason::RegistryError,
+        "the registry's answer cannot be used: its media type is `text/html`",
+    );
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Where credentials, headers and requests go, and where they do not, whatever a registry answers.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "it is how a test fails")]
+
 mod support;
 
 use std::sync::{Arc, Mutex};
@@ -7,10 +9,11 @@ use std::time::Duration;
 
 use image_verifier::environment::Environment;
 use image_verifier::reason::Reason;
+use image_verifier::registry::{Referrers, Registries};
 use image_verifier::run::{Answer, Subject, decide};
 use policy::bundle::DefaultAction;
 use policy::reference::Reference;
-use policy::verifier::Access;
+use policy::verifier::{Access, Limits};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -39,10 +42,22 @@ impl Node {
     /// A password for a host, or for more than one part of it.
     fn passwords(&self, keys: &[(&str, &str)]) {
         let entry = |&(key, user): &(&str, &str)| {
-            (key.to_owned(), json!({"username": user, "password": "hunter2"}))
+            (
+                key.to_owned(),
+                json!({"username": user, "password": "hunter2"}),
+            )
         };
         let auths: serde_json::Map<_, _> = keys.iter().map(entry).collect();
         self.docker_config(&json!({"auths": auths}));
+    }
+
+    fn access(&self) -> Access {
+        let path = |name: &str| self.0.path().join(name).to_str().unwrap().to_owned();
+        Access {
+            config_paths: vec![path("certs.d")],
+            docker_configs: vec![path("config.json")],
+            ..Access::none()
+        }
     }
 
     /// Pulls `host/app:v1` for policies that want a signature by `signer`.
@@ -51,12 +66,7 @@ impl Node {
         draft.scopes = vec!["*.0.0.1".to_owned(), "*.test".to_owned()];
         let time = Duration::from_secs(20);
         let mut policy = policy_of(&[draft], DefaultAction::Allow, &[], limits(time));
-        let path = |name: &str| self.0.path().join(name).to_str().unwrap().to_owned();
-        policy.access = Access {
-            config_paths: vec![path("certs.d")],
-            docker_configs: vec![path("config.json")],
-            ..Access::none()
-        };
+        policy.access = self.access();
         let subject = Subject {
             image: Reference::parse(&format!("{host}/app:v1")).unwrap(),
             digest: digest(),
@@ -88,7 +98,9 @@ fn lines(head: &str, name: &str) -> Vec<String> {
         let (own, _) = line.split_once(':').unwrap_or_default();
         own.eq_ignore_ascii_case(name)
     });
-    named.map(|line| line[name.len() + 1..].trim().to_owned()).collect()
+    named
+        .map(|line| line[name.len() + 1..].trim().to_owned())
+        .collect()
 }
 
 fn is_authorized(head: &str) -> bool {
@@ -108,10 +120,10 @@ fn challenge(realm: &str) -> Reply {
     Reply::status(401).with("WWW-Authenticate", &format!("Bearer realm=\"{realm}\""))
 }
 
-/// A registry that wants a password, and redirects its list of referrers to `elsewhere`.
-async fn redirecting(elsewhere: String) -> (Registry, Heads) {
+/// A registry that redirects its list of referrers to `elsewhere`, and may want a password before.
+async fn redirecting(elsewhere: String, is_open: bool) -> (Registry, Heads) {
     listening(Content::default(), move |path, head| {
-        if !is_authorized(head) {
+        if !is_open && !is_authorized(head) {
             return Some(Reply::status(401).with("WWW-Authenticate", "Basic realm=x"));
         }
         let location = format!("http://{elsewhere}/list");
@@ -136,34 +148,50 @@ async fn a_next_page_behind_a_redirect_gets_no_credentials() {
             }
         })
         .await;
-        let (registry, asked) = redirecting(other.address.to_string()).await;
+        let (registry, asked) = redirecting(other.address.to_string(), false).await;
         let host = registry.address.to_string();
         let node = Node::new();
         node.passwords(&[(&host, "u")]);
-        let answer = node.pull(&host, &Signer::new(), &Environment::default()).await;
+        let answer = node
+            .pull(&host, &Signer::new(), &Environment::default())
+            .await;
         assert_refused(&answer, Reason::RegistryError, "at another place");
         assert!(all(&asked).iter().any(|head| is_authorized(head)));
         assert_eq!(other.requests(), ["/list"]);
-        assert!(!all(&seen).iter().any(|head| is_authorized(head)), "{seen:?}");
+        assert!(
+            !all(&seen).iter().any(|head| is_authorized(head)),
+            "{seen:?}"
+        );
     }
 }
 
 #[tokio::test]
 async fn what_a_redirect_leads_to_cannot_ask_for_credentials() {
-    for ask in ["Basic realm=x", "Bearer realm=\"http://SELF/token\""] {
+    // No credential has been tried yet where the registry is open.
+    for (is_open, ask) in [
+        (true, "Basic realm=x"),
+        (true, "Bearer realm=\"http://SELF/token\""),
+        (false, "Basic realm=x"),
+        (false, "Bearer realm=\"http://SELF/token\""),
+    ] {
         let (other, seen) = listening(Content::default(), move |_, head| {
             let ask = ask.replace("SELF", &lines(head, "host").remove(0));
             Some(Reply::status(401).with("WWW-Authenticate", &ask))
         })
         .await;
-        let (registry, _) = redirecting(other.address.to_string()).await;
+        let (registry, _) = redirecting(other.address.to_string(), is_open).await;
         let host = registry.address.to_string();
         let node = Node::new();
         node.passwords(&[(&host, "u")]);
-        let answer = node.pull(&host, &Signer::new(), &Environment::default()).await;
+        let answer = node
+            .pull(&host, &Signer::new(), &Environment::default())
+            .await;
         assert_refused(&answer, Reason::RegistryDenied, "401");
         assert_eq!(other.requests(), ["/list"]);
-        assert!(!all(&seen).iter().any(|head| is_authorized(head)), "{seen:?}");
+        assert!(
+            !all(&seen).iter().any(|head| is_authorized(head)),
+            "{seen:?}"
+        );
     }
 }
 
@@ -175,11 +203,31 @@ async fn a_remote_registry_cannot_send_us_to_this_machine() {
     for (asks, host, part) in [
         (true, "127.0.0.1", "is not asked: it is on this machine"),
         (true, "localhost", "is not asked: it is on this machine"),
-        (true, "[::ffff:127.0.0.1]", "is not asked: it is on this machine"),
-        (false, "127.0.0.1", "a redirect from another machine to this one"),
-        (false, "localhost", "a redirect from another machine to this one"),
-        (false, "0.0.0.0", "a redirect from another machine to this one"),
-        (false, "169.254.169.254", "a redirect from another machine to this one"),
+        (
+            true,
+            "[::ffff:127.0.0.1]",
+            "is not asked: it is on this machine",
+        ),
+        (
+            false,
+            "127.0.0.1",
+            "a redirect from another machine to this one",
+        ),
+        (
+            false,
+            "localhost",
+            "a redirect from another machine to this one",
+        ),
+        (
+            false,
+            "0.0.0.0",
+            "a redirect from another machine to this one",
+        ),
+        (
+            false,
+            "169.254.169.254",
+            "a redirect from another machine to this one",
+        ),
     ] {
         let to = format!("http://{host}:{here}/x");
         let (proxy, _) = listening(Content::default(), move |_, _| {
@@ -197,7 +245,9 @@ async fn a_remote_registry_cannot_send_us_to_this_machine() {
         let node = Node::new();
         node.hosts("registry.test", "server = 'http://registry.test'");
         node.passwords(&[("registry.test", "u")]);
-        let answer = node.pull("registry.test", &Signer::new(), &environment).await;
+        let answer = node
+            .pull("registry.test", &Signer::new(), &environment)
+            .await;
         let reason = if asks {
             Reason::RegistryDenied
         } else {
@@ -216,8 +266,11 @@ async fn a_token_service_that_is_not_asked_is_told() {
     })
     .await;
     let host = registry.address.to_string();
-    let answer = Node::new().pull(&host, &Signer::new(), &Environment::default()).await;
-    let told = "its token service at `http://auth.test` is not asked: it is plain HTTP off this machine";
+    let answer = Node::new()
+        .pull(&host, &Signer::new(), &Environment::default())
+        .await;
+    let told =
+        "its token service at `http://auth.test` is not asked: it is plain HTTP off this machine";
     assert_refused(&answer, Reason::RegistryDenied, told);
 }
 
@@ -249,11 +302,8 @@ async fn a_credential_that_fails_does_not_hide_the_next() {
     let odd = ["", "{", r#"{"token":""}"#, "<html>"];
     let odd = odd.map(|body| Reply::ok("text/html", body));
     for failure in statuses.map(Reply::status).into_iter().chain(odd) {
-        let signer = Signer::new();
         let mut content = Content::default();
-        let bundle = signer.bundle(&digest()).to_string();
-        let entry = referrer(&mut content, BUNDLE, bundle.as_bytes());
-        list(&mut content, &digest(), &[entry]);
+        list(&mut content, &digest(), &[]);
         let (registry, heads) = with_tokens(content, move |head| {
             if lines(head, "authorization") == [FIRST] {
                 return failure.clone();
@@ -264,10 +314,17 @@ async fn a_credential_that_fails_does_not_hide_the_next() {
         let host = registry.address.to_string();
         let node = Node::new();
         node.passwords(&[(&format!("{host}/app"), "u"), (&host, "v")]);
-        let answer = node.pull(&host, &signer, &Environment::default()).await;
-        assert_allowed(&answer);
+        // One lookup alone: in a pull, another one would go on with the next.
+        let image = Reference::parse(&format!("{host}/app:v1")).unwrap();
+        let (access, environment) = (node.access(), Environment::default());
+        let limits = Limits::default();
+        let registries = Registries::new(&image, &access, &environment, &limits).unwrap();
+        let listed = registries.as_slice()[0].referrers(&digest()).await;
+        assert!(matches!(listed, Ok(Referrers::Listed { .. })), "{listed:?}");
         let heads = all(&heads);
-        let tried = heads.iter().any(|head| lines(head, "authorization") == [FIRST]);
+        let tried = heads
+            .iter()
+            .any(|head| lines(head, "authorization") == [FIRST]);
         assert!(tried, "{heads:?}");
     }
 }
@@ -278,17 +335,27 @@ async fn the_failure_of_a_token_service_names_it_once_none_is_left() {
     let host = registry.address.to_string();
     let node = Node::new();
     node.passwords(&[(&format!("{host}/app"), "u"), (&host, "v")]);
-    let answer = node.pull(&host, &Signer::new(), &Environment::default()).await;
+    let answer = node
+        .pull(&host, &Signer::new(), &Environment::default())
+        .await;
     let told = format!("the token service {host}: HTTP status 400");
     assert_refused(&answer, Reason::RegistryError, &told);
-    assert_refused(&answer, Reason::RegistryError, "2 of the node's credentials");
+    assert_refused(
+        &answer,
+        Reason::RegistryError,
+        "2 of the node's credentials",
+    );
 }
 
 /// A proxy's page of errors, for example, which comes with 200.
 #[tokio::test]
 async fn a_page_that_no_registry_serves_is_no_damaged_signature() {
     let tag = format!("manifests/sha256-{}", digest().hex());
-    for path in [format!("referrers/{}", digest()), tag.clone(), format!("{tag}.sig")] {
+    for path in [
+        format!("referrers/{}", digest()),
+        tag.clone(),
+        format!("{tag}.sig"),
+    ] {
         for reply in [
             Reply::ok("text/html", "<html>"),
             Reply::ok(INDEX, "<html>"),
@@ -299,7 +366,9 @@ async fn a_page_that_no_registry_serves_is_no_damaged_signature() {
             content.put(&path, reply);
             let registry = Registry::start_on(0, content).await;
             let host = registry.address.to_string();
-            let answer = Node::new().pull(&host, &Signer::new(), &Environment::default()).await;
+            let answer = Node::new()
+                .pull(&host, &Signer::new(), &Environment::default())
+                .await;
             let told = "the registry's answer cannot be used";
             assert_refused(&answer, Reason::RegistryError, told);
         }
@@ -307,7 +376,9 @@ async fn a_page_that_no_registry_serves_is_no_damaged_signature() {
     let page = |_: &str| Reply::ok("text/html", "<html>");
     let (registry, _) = with_tokens(Content::default(), page).await;
     let host = registry.address.to_string();
-    let answer = Node::new().pull(&host, &Signer::new(), &Environment::default()).await;
+    let answer = Node::new()
+        .pull(&host, &Signer::new(), &Environment::default())
+        .await;
     let told = format!("the token service {host}: its answer holds no token");
     assert_refused(&answer, Reason::RegistryError, &told);
 }
@@ -326,7 +397,9 @@ async fn a_referrer_that_is_no_manifest_is_a_damaged_signature() {
     list(&mut content, &digest(), &[entry]);
     let registry = Registry::start_on(0, content).await;
     let host = registry.address.to_string();
-    let answer = Node::new().pull(&host, &Signer::new(), &Environment::default()).await;
+    let answer = Node::new()
+        .pull(&host, &Signer::new(), &Environment::default())
+        .await;
     assert_refused(&answer, Reason::MalformedSignature, "text/html");
 }
 
@@ -352,7 +425,11 @@ async fn a_header_of_hosts_toml_gives_way_to_what_a_registry_asks_for_and_goes_n
     node.hosts(&host, &settings);
     assert_allowed(&node.pull(&host, &signer, &Environment::default()).await);
     let heads = all(&heads);
-    let with = |value: &str| heads.iter().any(|head| lines(head, "authorization") == [value]);
+    let with = |value: &str| {
+        heads
+            .iter()
+            .any(|head| lines(head, "authorization") == [value])
+    };
     assert!(with("Basic c3RhdGlj") && with("Bearer T0ken"), "{heads:?}");
     for head in &heads {
         assert_eq!(lines(head, "authorization").len(), 1, "{head}");
@@ -362,7 +439,10 @@ async fn a_header_of_hosts_toml_gives_way_to_what_a_registry_asks_for_and_goes_n
     let asked = all(&asked);
     assert!(!asked.is_empty());
     for head in &asked {
-        assert!(!is_authorized(head) && lines(head, "x-own").is_empty(), "{head}");
+        assert!(
+            !is_authorized(head) && lines(head, "x-own").is_empty(),
+            "{head}"
+        );
     }
 }
 
@@ -411,7 +491,9 @@ async fn a_referrers_api_that_answers_oddly_is_told_where_nothing_else_was_found
             content.put(&path, Reply::status(status));
             fill(&mut content, &signer, &format!("{host}/app"));
             let _registry = Registry::start_on(port, content).await;
-            Node::new().pull(&host, &signer, &Environment::default()).await
+            Node::new()
+                .pull(&host, &signer, &Environment::default())
+                .await
         };
         let answer = pull(&|_, _, _| ()).await;
         let told = format!("the referrers API answers HTTP status {status}");

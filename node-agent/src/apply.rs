@@ -1,7 +1,8 @@
 //! Carries out a plan: copies, staged files, journal, renames; on any failure back to before.
 
-pub mod folders;
+pub mod traces;
 
+use self::traces::Coming;
 use crate::backup;
 use crate::journal::{Backup, Change, Journal, Staged, Step};
 use crate::layout::{self, VerifierPlace};
@@ -92,7 +93,7 @@ pub fn apply(root: &Root, place: Option<&VerifierPlace>, plan: &Plan) -> Result<
 /// Removes folders that are not needed any more. The files are as they should be: what is left
 /// over is tried again at the next look.
 fn settle(root: &Root, plan: &Plan) {
-    if let Err(error) = folders::settle(root, &plan.folders) {
+    if let Err(error) = traces::settle(root, &plan.folders) {
         tracing::warn!("an empty folder of nodeseal's stays for now: {error}");
     }
 }
@@ -109,9 +110,9 @@ fn refuse(root: &Root, plan: &Plan, journal: &[u8]) -> Result<(), ApplyError> {
         .map(|step| step.change.staged(&step.path).map(|staged| staged.at))
         .collect();
     for (step, staged) in plan.steps.iter().zip(&staged) {
-        root.refuse_locked(&step.path)?;
+        root.refuse_protected(&step.path)?;
         if let Some(path) = staged {
-            root.refuse_locked(path)?;
+            root.refuse_protected(path)?;
             let bytes = match plan.contents.get(&step.path) {
                 Some(Source::Bytes(bytes)) => bytes.len() as u64,
                 Some(Source::Program(program)) => verifier::open(program)?.1,
@@ -126,7 +127,9 @@ fn refuse(root: &Root, plan: &Plan, journal: &[u8]) -> Result<(), ApplyError> {
             needs.push(Need { path, bytes });
         }
     }
-    let bytes = needs.iter().fold(0_u64, |sum, need| sum.saturating_add(need.bytes));
+    let bytes = needs
+        .iter()
+        .fold(0_u64, |sum, need| sum.saturating_add(need.bytes));
     let files = plan.steps.len();
     if files > MAX_FILES || bytes > MAX_BYTES {
         return Err(ApplyError::TooMuch { files, bytes });
@@ -134,20 +137,28 @@ fn refuse(root: &Root, plan: &Plan, journal: &[u8]) -> Result<(), ApplyError> {
     Ok(root.refuse_full(&needs)?)
 }
 
-/// The folders that files go to, staged or in place; after them those that come by a rename.
-fn places(plan: &Plan) -> (Vec<&str>, Vec<&str>) {
-    let (mut folders, mut coming) = (Vec::new(), Vec::new());
-    for step in &plan.steps {
+/// What the steps make that no record says yet. A path that is recorded and there needs no more: its
+/// temporary file is found by it.
+fn coming(steps: &[Step]) -> Coming<'_> {
+    let mut coming = Coming::default();
+    for step in steps {
+        let is_new = step.before.as_ref().is_none_or(|before| before.lasting);
         match &step.change {
             Change::Remove => {}
-            Change::File { staged, .. } => folders.extend([split(&step.path).0, split(staged).0]),
+            Change::File { staged, .. } => {
+                coming
+                    .folders
+                    .extend([split(&step.path).0, split(staged).0]);
+                coming.staged.extend(is_new.then_some(staged.as_str()));
+            }
             Change::Folder { folder, staged, .. } => {
-                folders.extend([split(folder).0, split(staged).0]);
-                coming.push(folder.as_str());
+                coming.folders.extend([split(folder).0, split(staged).0]);
+                coming.renamed.push(folder);
+                coming.staged.push(staged);
             }
         }
     }
-    (folders, coming)
+    coming
 }
 
 /// Copies of everything old and staged files of everything new, all synced.
@@ -157,8 +168,7 @@ fn prepare(root: &Root, plan: &Plan) -> Result<(), ApplyError> {
             keep(root, &step.path, backup)?;
         }
     }
-    let (made, coming) = places(plan);
-    folders::make(root, &made, &coming)?;
+    traces::announce(root, &coming(&plan.steps))?;
     for step in &plan.steps {
         match &step.change {
             Change::Remove => {}
@@ -202,10 +212,13 @@ fn stage(root: &Root, step: &Step, plan: &Plan) -> Result<(), ApplyError> {
     }
 }
 
-/// The attributes of a staged file: its label of SELinux is that of what it takes the place of, and
+/// The attributes of a staged file: its label of `SELinux` is that of what it takes the place of, and
 /// one that comes from another folder has that of the folder it goes to, as if it had been made there.
 fn attributes(root: &Root, step: &Step, staged: &Staged<'_>) -> Result<Attributes, FileError> {
-    let label = step.before.as_ref().and_then(|before| before.xattrs.label());
+    let label = step
+        .before
+        .as_ref()
+        .and_then(|before| before.xattrs.label());
     let folder = split(&step.path).0;
     let label = match label {
         None if split(&staged.at).0 != folder => root.folder_label(folder)?,

@@ -25,8 +25,8 @@ pub const STARTED: &str = "var/lib/nodeseal/started.json";
 pub const PROBE: &str = "var/lib/nodeseal/probe.json";
 /// Covered images that were pulled again since their signatures are looked for.
 pub const REFRESHED: &str = "var/lib/nodeseal/refreshed.json";
-/// Folders outside of here that the agent made.
-pub const FOLDERS: &str = "var/lib/nodeseal/folders.json";
+/// What the agent made outside of here besides files that are recorded.
+pub const TRACES: &str = "var/lib/nodeseal/traces.json";
 /// All files of the agent's own that are written by way of a temporary one.
 pub const OWN_FILES: [&str; 12] = [
     BUNDLE,
@@ -38,7 +38,7 @@ pub const OWN_FILES: [&str; 12] = [
     STARTED,
     PROBE,
     REFRESHED,
-    FOLDERS,
+    TRACES,
     verdicts::PLACE,
     verdicts::SEEN,
 ];

@@ -9,7 +9,7 @@ use std::io;
 
 use policy::paths::STATE_DIR;
 
-use crate::apply::folders;
+use crate::apply::traces;
 use crate::backup;
 use crate::layout::{self, VerifierPlace};
 use crate::recover;
@@ -75,8 +75,10 @@ pub fn clear(root: &Root) -> Result<Cleared, FileError> {
     let staging = VerifierPlace::default();
     let files = state.files.keys().map(String::as_str);
     transaction::sweep(root, Some(&staging), files)?;
-    folders::sweep(root)?;
-    cleared.others.extend(folders::settle(root, &state.folders())?);
+    traces::sweep(root)?;
+    cleared
+        .others
+        .extend(traces::settle(root, &state.folders())?);
     if is_back {
         clear_backups(root, &mut cleared.others)?;
     }
@@ -153,7 +155,7 @@ fn clear_folder(
 /// The files right in the agent's own folder, but for the lock. What is recorded stays until it is
 /// given back.
 fn clear_own(root: &Root, is_back: bool, others: &mut Vec<String>) -> Result<(), FileError> {
-    let kept = |path: &str| !is_back && [layout::STATE, layout::FOLDERS].contains(&path);
+    let kept = |path: &str| !is_back && [layout::STATE, layout::TRACES].contains(&path);
     let handled = |path: &str| {
         let backups = [layout::BACKUP_DIR, layout::LOCK].contains(&path);
         backups || VERIFIERS.contains(&split(path).1)

@@ -7,6 +7,7 @@
 //!   never leaves a file that the agent takes for another's.
 
 mod draft;
+mod give_back;
 mod model;
 
 use self::draft::Draft;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::apply::folders;
+use crate::apply::traces;
 use crate::journal::Journal;
 use crate::layout::{self, VerifierPlace};
 use crate::root::{FileError, Root};
@@ -80,13 +80,13 @@ pub fn recover(root: &Root) -> Result<Recovery, FileError> {
     }
 }
 
-/// Removes the agent's leftovers beside `paths`, in its own folders and in those that it made. Only
-/// without a journal.
+/// Removes the agent's leftovers beside `paths` and those that it recorded, in its own folders and in
+/// those that it made. Only without a journal.
 pub fn tidy(
     root: &Root,
     place: Option<&VerifierPlace>,
     paths: &BTreeSet<String>,
 ) -> Result<(), FileError> {
     transaction::sweep(root, place, paths.iter().map(String::as_str))?;
-    folders::sweep(root)
+    traces::sweep(root)
 }

@@ -13,7 +13,7 @@ mod report;
 mod text;
 mod unsupported;
 
-pub use self::report::{Detected, Failure, Proven, Report};
+pub use self::report::{Detected, Failure, Left, Proven, Report};
 
 /// The status.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -27,7 +27,10 @@ pub(crate) fn uninstall(node: &Node) -> (Option<i32>, String) {
     command.args(["uninstall", "--root"]).arg(node.root());
     let output = command.stdin(Stdio::null()).output().unwrap();
     let text = [output.stdout, output.stderr].concat();
-    (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&text).into_owned(),
+    )
 }
 
 #[track_caller]
@@ -70,7 +73,12 @@ fn disabled_each_layout_is_what_it_was_before_but_for_the_agents_own_folder() {
         install(layout, &node);
         node.policy_file("config.yaml", DISABLED);
         let ran = node.once().expect_code(0);
-        assert_eq!(ran.status["files"].as_array().map_or(0, Vec::len), 0, "{}", layout.name);
+        assert_eq!(
+            ran.status["files"].as_array().map_or(0, Vec::len),
+            0,
+            "{}",
+            layout.name
+        );
         let outside = |tree: &mut tree::Tree| {
             tree.retain(|path, _| !path.starts_with(STATE_DIR));
         };
@@ -80,7 +88,11 @@ fn disabled_each_layout_is_what_it_was_before_but_for_the_agents_own_folder() {
         assert_same(&now, &before, layout.name);
         let files = node.files();
         node.once().expect_code(0);
-        assert!(files == node.files(), "{}: a further run wrote something", layout.name);
+        assert!(
+            files == node.files(),
+            "{}: a further run wrote something",
+            layout.name
+        );
         leave(&node);
         assert!(!node.at(STATE_DIR).exists());
     }
@@ -140,7 +152,10 @@ fn folders_of_ours_with_files_of_others_stay_and_are_told() {
     let (code, text) = uninstall(&node);
     assert_eq!(code, Some(0), "{text}");
     let folder = node.at("etc/containerd/conf.d");
-    assert!(text.contains(&format!("{} was not written by", folder.display())), "{text}");
+    assert!(
+        text.contains(&format!("{} was not written by", folder.display())),
+        "{text}"
+    );
     let now = tree(&node.root());
     for path in ["etc/containerd/conf.d", theirs] {
         let path = std::path::PathBuf::from(path);
@@ -153,7 +168,11 @@ fn folders_of_ours_with_files_of_others_stay_and_are_told() {
 fn an_empty_folder_that_was_there_before_stays() {
     let layout = layouts::named("containerd with imports to add");
     let node = layout.node();
-    for path in ["etc/containerd/conf.d", "etc/nodeseal", "opt/nodeseal/staging"] {
+    for path in [
+        "etc/containerd/conf.d",
+        "etc/nodeseal",
+        "opt/nodeseal/staging",
+    ] {
         std::fs::create_dir_all(node.at(path)).unwrap();
     }
     let before = tree(&node.root());
@@ -165,7 +184,10 @@ fn an_empty_folder_that_was_there_before_stays() {
 #[test]
 fn folders_that_are_not_needed_any_more_go_while_the_agent_stays() {
     let node = Node::crio();
-    node.policy_file("team.yaml", &common::namespaced("team", "t", "t.example:5000"));
+    node.policy_file(
+        "team.yaml",
+        &common::namespaced("team", "t", "t.example:5000"),
+    );
     node.once().expect_code(0);
     assert!(node.at(common::NAMESPACES).is_dir());
     assert_eq!(node.mode(common::NAMESPACES), 0o755);
@@ -209,7 +231,12 @@ fn the_verifiers_own_files_go_with_the_rest() {
     let node = layout.node();
     let before = tree(&node.root());
     install(layout, &node);
-    for path in ["cache/1f/abc", "cache/.new", "cache/flights/00", "verdicts/verdicts.jsonl"] {
+    for path in [
+        "cache/1f/abc",
+        "cache/.new",
+        "cache/flights/00",
+        "verdicts/verdicts.jsonl",
+    ] {
         node.put(&format!("{STATE_DIR}/{path}"), "x");
     }
     leave(&node);

@@ -300,4 +300,42 @@ mod tests {
             expected.map(|(id, reason)| (id.to_owned(), reason))
         );
     }
+
+    #[test]
+    fn what_an_agent_tells_is_read_with_the_times_of_its_conditions() {
+        let object = serde_json::from_value::<NodeImagePolicy>(serde_json::json!({
+            "apiVersion": crds::API_VERSION, "kind": "NodeImagePolicy",
+            "metadata": { "name": "a" },
+            "spec": { "bundle": "sha256-x" },
+            "status": {
+                "drift": { "count": 2, "message": "/etc/x" },
+                "refused": [{ "image": "r.example/a", "reason": "NoSignature" }],
+                "refusedCut": true,
+                "unverified": { "count": 3, "first": ["r.example/b"] },
+                "conditions": [
+                    {
+                        "type": "Detected", "status": "Unknown", "reason": "NoAnswer",
+                        "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z",
+                    },
+                    {
+                        "type": "Applied", "status": "False", "reason": "RolledBack",
+                        "message": "", "lastTransitionTime": "2026-01-01T00:00:01Z",
+                    },
+                ],
+            },
+        }));
+        let own = node_policy(DeserializeGuard(Ok(object.unwrap())));
+        assert!(own.rolled_back() && own.has_news());
+        let since = "2026-01-01T00:00:01Z".parse().ok();
+        assert_eq!(
+            (own.news.applied_since, own.news.enforcing_since),
+            (since, None)
+        );
+        assert_eq!(own.news.refused[0].reason, "NoSignature");
+        assert!(own.news.refused_cut && own.news.names_images());
+        assert!(!own.news.names_all(true) && !own.news.names_all(false));
+        assert_eq!(own.news.drift.unwrap().count, 2);
+        let report = own.report.unwrap();
+        assert_eq!(report.enforcing, Truth::Unknown, "it said nothing of it");
+    }
 }

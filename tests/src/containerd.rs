@@ -243,7 +243,8 @@ snapshotter = "{snapshotter}"
     Ok(text)
 }
 
-/// The default where it works; an overlay cannot lie on another overlay.
+/// The snapshotter for a containerd below this folder: the default where it works, since an overlay
+/// cannot lie on another overlay.
 pub fn snapshotter(folder: &Path) -> Result<&'static str> {
     let known = fs::read_to_string("/proc/filesystems").context("read the file systems")?;
     let known = known.lines().any(|line| line.ends_with("\toverlay"));

@@ -69,7 +69,9 @@ impl<T> Lenient<T> {
     /// The same, with a note on `what` if it is of another kind.
     fn noted(&self, what: &str, notes: &mut Vec<String>) -> Option<&T> {
         if matches!(self, Self::Odd(_)) {
-            notes.push(format!("Docker's config.json: {what} is not what it should be"));
+            notes.push(format!(
+                "Docker's config.json: {what} is not what it should be"
+            ));
         }
         self.get()
     }

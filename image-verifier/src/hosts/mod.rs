@@ -181,7 +181,10 @@ pub fn is_loopback(authority: &str) -> bool {
         &authority[..authority.len() - port.len() - 1]
     });
     let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || address.parse().is_ok_and(|ip: IpAddr| ip.to_canonical().is_loopback())
+    host == "localhost"
+        || address
+            .parse()
+            .is_ok_and(|ip: IpAddr| ip.to_canonical().is_loopback())
 }
 
 #[cfg(test)]

@@ -3,9 +3,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use reqwest::header::{
-    CONTENT_TYPE, HeaderMap, HeaderValue, InvalidHeaderValue, WWW_AUTHENTICATE,
-};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, InvalidHeaderValue, WWW_AUTHENTICATE};
 use reqwest::{RequestBuilder, Url};
 use serde::Deserialize;
 
@@ -162,20 +160,20 @@ impl Challenge {
 /// Why a registry may not send us there for a token, if so.
 fn distrusted(realm: &Url, registry: &Url) -> Option<&'static str> {
     let is_local = reach::is_on_this_machine;
-    match realm.scheme() {
-        "https" if !realm.has_host() => Some("it has no host"),
-        "https" => None,
-        "http" if registry.scheme() != "http" => Some("it is plain HTTP, and the registry is not"),
-        "http" if is_local(registry) && !is_local(realm) => {
-            Some("it is plain HTTP off this machine, and the registry is on it")
-        }
-        "http" => None,
-        _ => Some("it is neither https nor http"),
+    let plain = realm.scheme() == "http";
+    if !plain && realm.scheme() != "https" {
+        return Some("it is neither https nor http");
     }
-    .or_else(|| {
-        (!reach::may_lead(registry, realm))
-            .then_some("it is on this machine, and the registry is not")
-    })
+    if !realm.has_host() {
+        return Some("it has no host");
+    }
+    if plain && registry.scheme() != "http" {
+        return Some("it is plain HTTP, and the registry is not");
+    }
+    if plain && is_local(registry) && !is_local(realm) {
+        return Some("it is plain HTTP off this machine, and the registry is on it");
+    }
+    (!reach::may_lead(registry, realm)).then_some("it is on this machine, and the registry is not")
 }
 
 /// `host[:port]`.
@@ -488,8 +486,14 @@ mod tests {
         let mut headers = HeaderMap::new();
         let registry = Url::parse(SECURE).unwrap();
         for (realm, why) in [
-            ("http://u:p@auth.example/hunter2", "`http://auth.example` is not asked: it is plain HTTP"),
-            ("https://127.0.0.1:1/hunter2", "`https://127.0.0.1:1` is not asked: it is on this machine"),
+            (
+                "http://u:p@auth.example/hunter2",
+                "`http://auth.example` is not asked: it is plain HTTP",
+            ),
+            (
+                "https://127.0.0.1:1/hunter2",
+                "`https://127.0.0.1:1` is not asked: it is on this machine",
+            ),
             ("unix:///hunter2", "is not asked: it is neither"),
         ] {
             let text = format!("Bearer realm=\"{realm}\"");
@@ -497,7 +501,10 @@ mod tests {
             let Asked { challenge, refused } = Asked::of(&headers, &registry);
             let refused = refused.unwrap();
             assert_eq!(challenge, None, "{realm}");
-            assert!(refused.contains(why) && !refused.contains("hunter2"), "{refused}");
+            assert!(
+                refused.contains(why) && !refused.contains("hunter2"),
+                "{refused}"
+            );
         }
     }
 

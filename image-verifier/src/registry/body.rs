@@ -21,6 +21,12 @@ impl Budget {
         }
     }
 
+    /// How many there were at the beginning.
+    #[cfg(test)]
+    pub(super) fn total(&self) -> u64 {
+        self.total
+    }
+
     fn take(&self, bytes: u64) -> Result<(), RegistryError> {
         match self.left.get().checked_sub(bytes) {
             Some(left) => {

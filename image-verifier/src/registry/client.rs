@@ -252,7 +252,9 @@ mod tests {
         };
         let clients = Clients::new(&environment, tls::HOST_BUNDLES);
         let parse = |url: &str| Url::parse(url).unwrap();
-        clients.elsewhere(host, &parse(base), &parse(target)).unwrap();
+        clients
+            .elsewhere(host, &parse(base), &parse(target))
+            .unwrap();
         let key = clients.made.borrow().last().unwrap().0.clone();
         (key.tls, key.near)
     }

@@ -171,10 +171,7 @@ impl Document for Index {
 
 /// Parses a document whose registry calls it `content_type`. Header and content must agree, or the
 /// same bytes could be read as two different things.
-pub fn parse<D: Document>(
-    content_type: Option<&str>,
-    bytes: &[u8],
-) -> Result<D, RegistryError> {
+pub fn parse<D: Document>(content_type: Option<&str>, bytes: &[u8]) -> Result<D, RegistryError> {
     let wanted = D::TYPES.first().copied().unwrap_or_default();
     if let Some(found) = content_type.filter(|found| !D::TYPES.contains(found)) {
         return Err(RegistryError::media_type(found, wanted));

@@ -58,7 +58,11 @@ mod tests {
             ("https://a.example/", None),
         ] {
             let joined = base.join(path).ok();
-            assert_eq!(joined.as_ref().map(|place| place.url().as_str()), url, "{path}");
+            assert_eq!(
+                joined.as_ref().map(|place| place.url().as_str()),
+                url,
+                "{path}"
+            );
         }
         for (url, is) in [
             ("https://a.example:5000/next?n=2", true),

@@ -58,13 +58,12 @@ fn names_near(url: &Url) -> bool {
         return true;
     };
     let literal = host.trim_start_matches('[').trim_end_matches(']');
-    match literal.parse() {
-        Ok(address) => is_near(address),
-        Err(_) => {
-            let name = host.trim_end_matches('.');
-            name.eq_ignore_ascii_case("localhost") || name.ends_with(".localhost")
-        }
+    if let Ok(address) = literal.parse() {
+        return is_near(address);
     }
+    // Without upper case: it is a URL's.
+    let name = host.trim_end_matches('.');
+    name == "localhost" || name.ends_with(".localhost")
 }
 
 #[cfg(test)]
@@ -125,10 +124,16 @@ mod tests {
             "[fd00::1]",
             "[::ffff:10.0.0.1]",
         ] {
-            assert!(may("https://registry.example/", &format!("https://{host}/")), "{host}");
+            assert!(
+                may("https://registry.example/", &format!("https://{host}/")),
+                "{host}"
+            );
         }
         // A registry that is itself at such an address, at another port.
-        assert!(may("http://169.254.1.2:5000/", "http://169.254.1.2:5001/token"));
+        assert!(may(
+            "http://169.254.1.2:5000/",
+            "http://169.254.1.2:5001/token"
+        ));
         assert!(!may("http://169.254.1.2:5000/", "http://169.254.169.254/"));
     }
 }

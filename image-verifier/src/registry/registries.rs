@@ -132,3 +132,38 @@ fn header(host: &Host) -> Result<HeaderMap, RegistryError> {
     }
     Ok(map)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_host_has_a_share_of_the_bytes_and_the_last_one_half() {
+        let node = tempfile::tempdir().unwrap();
+        let folder = node.path().join("a.example");
+        std::fs::create_dir(&folder).unwrap();
+        let access = Access {
+            config_paths: vec![node.path().to_str().unwrap().to_owned()],
+            ..Access::none()
+        };
+        let environment = Environment::default();
+        let image = Reference::parse("a.example/app:v1").unwrap();
+        let limits = Limits {
+            max_total_bytes: 1000,
+            ..Limits::default()
+        };
+        for (mirrors, shares) in [
+            (0, &[1000][..]),
+            (1, &[500, 500]),
+            (3, &[166, 166, 166, 502]),
+        ] {
+            let host = |number: u32| format!("[host.'https://m{number}.example']\n");
+            let text: String = (0..mirrors).map(host).collect();
+            std::fs::write(folder.join("hosts.toml"), text).unwrap();
+            let registries = Registries::new(&image, &access, &environment, &limits).unwrap();
+            let budgets = registries.as_slice().iter();
+            let found: Vec<u64> = budgets.map(|registry| registry.budget.total()).collect();
+            assert_eq!(found, shares);
+        }
+    }
+}

@@ -2,7 +2,7 @@
 //!
 //! The rules are those of containers/image (`signature/pki_cert.go`), which are Go's for chains, so that
 //! what this verifier accepts CRI-O accepts as well. What the root says of itself counts, too: its
-//! validity, how many authorities may stand below it, and what they may be for ([`super::anchor`]). Some
+//! validity, how many authorities may stand below it, and what they may be for (`anchor`). Some
 //! things are stricter here: a name with a wildcard is compared as it stands, a certificate for any
 //! usage (anyExtendedKeyUsage), be it the root's, is none for code signing, an authority's own
 //! certificate signs nothing, and one of an authority must say that it is one.

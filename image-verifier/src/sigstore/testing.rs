@@ -13,10 +13,6 @@ use rcgen::{
     SigningKey as _, date_time_ymd,
 };
 use serde_json::{Value, json};
-use x509_cert::Certificate;
-use x509_cert::der::asn1::BitString;
-use x509_cert::der::{Decode as _, Encode as _};
-use x509_cert::spki::SubjectPublicKeyInfoOwned;
 
 use super::TrustMaterial;
 
@@ -98,6 +94,11 @@ impl Authority {
         Self { issuer, der }
     }
 
+    /// A signature by the authority's own key, which a certificate may be made of.
+    pub(crate) fn sign(&self, message: &[u8]) -> Vec<u8> {
+        self.issuer.key().sign(message).unwrap()
+    }
+
     pub(crate) fn pem(&self) -> String {
         pem("CERTIFICATE", &self.der)
     }
@@ -118,22 +119,6 @@ impl Authority {
         params.custom_extensions = vec![fulcio(8, "https://issuer.example")];
         change(&mut params);
         params.signed_by(key, &self.issuer).unwrap().der().to_vec()
-    }
-}
-
-impl Authority {
-    /// A certificate with its key written in another way, signed again.
-    pub(crate) fn reissue(
-        &self,
-        certificate: &[u8],
-        change: impl FnOnce(&mut SubjectPublicKeyInfoOwned),
-    ) -> Vec<u8> {
-        let mut certificate = Certificate::from_der(certificate).unwrap();
-        change(&mut certificate.tbs_certificate.subject_public_key_info);
-        let signed = certificate.tbs_certificate.to_der().unwrap();
-        let signature = self.issuer.key().sign(&signed).unwrap();
-        certificate.signature = BitString::from_bytes(&signature).unwrap();
-        certificate.to_der().unwrap()
     }
 }
 

@@ -274,5 +274,5 @@ async fn documents_that_are_deep_or_odd_are_refused() {
         })
     };
     let outcome = pull(Signed::Attachment, long).await;
-    outcome.refused("a signature of 4 MB", Reason::RegistryError);
+    outcome.refused("a signature of 4 MB", Reason::MalformedSignature);
 }

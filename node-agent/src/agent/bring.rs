@@ -23,7 +23,7 @@ use crate::recover::{self, Recovery};
 use crate::runtime::{self, Node, Rendered, Restarts, Runtime, Set, containerd};
 use crate::started::{Reads, Started};
 use crate::state::{Role, State};
-use crate::status::{Failure, Report};
+use crate::status::{Failure, Left, Report};
 use crate::transaction::READ_LIMIT;
 use crate::trial::{Choice, Subject};
 use crate::{apply, backup, observe};
@@ -41,8 +41,8 @@ pub struct Uninstalled {
 struct Brought {
     ledger: Ledger,
     rendered: Rendered,
-    /// Everything was taken off.
-    left: bool,
+    /// Everything was taken off, and why.
+    left: Option<Left>,
     /// All of it is in force, not only what prepares for it.
     in_force: bool,
     changed: bool,
@@ -91,7 +91,8 @@ impl Agent {
         let ledger = brought.ledger.to_json()?;
         for set in std::mem::take(&mut brought.rendered.sets) {
             let in_force = set.in_force;
-            let place = brought.rendered.place.as_ref().filter(|_| !brought.left);
+            let place = brought.rendered.place.as_ref();
+            let place = place.filter(|_| brought.left.is_none());
             let plan = self.bring_set(&state, place, set, Some(&ledger))?;
             brought.changed |= !plan.steps.is_empty();
             brought.in_force |= in_force;
@@ -101,8 +102,10 @@ impl Agent {
             report.applied = brought.changed.then(|| notes.clone());
             if in_force {
                 // With it the bundle is in force, whatever becomes of the next.
-                report.bundle = Some(bundle.clone());
-                report.policies = brought.ledger.bundle.policies().count();
+                let is_there = brought.left != Some(Left::Failed);
+                report.bundle = is_there.then(|| bundle.clone());
+                let policies = brought.ledger.bundle.policies().count();
+                report.policies = if brought.left.is_none() { policies } else { 0 };
             }
             super::notes::files(&state, report);
         }
@@ -134,25 +137,27 @@ impl Agent {
         };
         let (failed, good) = match self.trials.choose(&subject) {
             Choice::Wanted if wanted.bundle.settings().enforcement == Enforcement::Disabled => {
-                let rendered = self.leaving(state, rendered, report);
-                return Ok((brought(wanted, rendered, true), None));
+                let rendered = self.leaving(state, rendered, Left::Disabled, report);
+                return Ok((brought(wanted, rendered, Some(Left::Disabled)), None));
             }
-            Choice::Wanted => return Ok((brought(wanted, rendered, false), probe)),
+            Choice::Wanted => return Ok((brought(wanted, rendered, None), probe)),
             Choice::Good(failed) => (failed.clone(), self.good()?),
             Choice::Nothing(failed) => (failed.clone(), None),
         };
-        *report = before;
-        report.failure = Some((
+        let failure = Some((
             Failure::RolledBack,
             super::notes::failed(&failed, good.is_some()),
         ));
-        if let Some(good) = good {
-            let probe = self.probe_for(&good.bundle);
-            let rendered = self.render(runtime, state, &good.bundle, probe.as_ref(), report)?;
-            return Ok((brought(good, rendered, false), probe));
-        }
-        let rendered = self.leaving(state, rendered, report);
-        Ok((brought(wanted, rendered, true), None))
+        let Some(good) = good else {
+            report.failure = failure;
+            let rendered = self.leaving(state, rendered, Left::Failed, report);
+            return Ok((brought(wanted, rendered, Some(Left::Failed)), None));
+        };
+        *report = before;
+        report.failure = failure;
+        let probe = self.probe_for(&good.bundle);
+        let rendered = self.render(runtime, state, &good.bundle, probe.as_ref(), report)?;
+        Ok((brought(good, rendered, None), probe))
     }
 
     fn probe_for(&mut self, bundle: &Bundle) -> Option<(Identity, Scopes)> {
@@ -183,11 +188,16 @@ impl Agent {
     }
 
     /// Everything off the node.
-    fn leaving(&self, state: &State, rendered: Rendered, report: &mut Report) -> Rendered {
-        report.left = true;
+    fn leaving(
+        &self,
+        state: &State,
+        rendered: Rendered,
+        why: Left,
+        report: &mut Report,
+    ) -> Rendered {
+        report.left = Some(why);
         report.prove = false;
         report.pending = None;
-        report.not_enforcing = None;
         Rendered {
             sets: vec![runtime::leaving(&self.root, state)],
             stale: Vec::new(),
@@ -248,7 +258,7 @@ impl Agent {
         if !in_force && report.failure.is_none() {
             report.failure = Some((Failure::StaleImages, super::notes::stale(&wants.stale)));
         }
-        wants.restart = self.behind(&rendered.restarts).filter(|_| !left);
+        wants.restart = self.behind(&rendered.restarts);
         if self.down {
             let why = "it did not come back from its last restart";
             wants.restart = Some(why.to_owned());
@@ -261,7 +271,7 @@ impl Agent {
             bundle: ledger.bundle.digest(),
             node: rendered.print,
         };
-        if in_force && !left {
+        if in_force && left.is_none() {
             let before = self.trials.clone();
             self.trials.applied(&subject, changed);
             if self.trials != before {
@@ -274,7 +284,7 @@ impl Agent {
         report.table = rendered.table;
         // Where nothing can be proven, what was brought there without a failure has to do.
         let is_unproven = wants.proof.is_none() && wants.restart.is_none();
-        if is_unproven && in_force && !left && !matches!(self.seen, Seen::Silent(..)) {
+        if is_unproven && in_force && left.is_none() && !matches!(self.seen, Seen::Silent(..)) {
             self.worked(&subject.bundle);
         }
     }

@@ -81,7 +81,11 @@ fn a_failure_in_the_middle_puts_back_what_was_changed_before_it() {
         (b"old".as_slice(), 0o640)
     );
     assert_eq!(names(&dir.path().join("etc")), ["first", "second"]);
-    assert_eq!(names(&dir.path().join("var/lib/nodeseal")), ["backup"]);
+    // What was staged is forgotten at the next look.
+    let state = dir.path().join("var/lib/nodeseal");
+    assert_eq!(names(&state), ["backup", "traces.json"]);
+    apply(&root, None, &Plan::default()).unwrap();
+    assert_eq!(names(&state), ["backup"]);
 }
 
 #[test]
@@ -103,5 +107,45 @@ fn a_file_that_changes_under_the_agents_hands_stops_it() {
     std::fs::write(dir.path().join("etc/first"), "changed meanwhile").unwrap();
     let error = apply(&root, None, &plan).unwrap_err();
     assert!(matches!(error, ApplyError::Busy { .. }), "{error}");
+    assert_eq!(names(&dir.path().join("etc")), ["first"]);
+}
+
+#[test]
+fn more_than_can_be_sensible_is_refused_before_anything_is_staged() {
+    let (dir, root, mut plan) = node();
+    let step = plan.steps[1].clone();
+    let more = (0..MAX_FILES).map(|n| Step {
+        path: format!("etc/more/{n}"),
+        ..step.clone()
+    });
+    plan.steps.extend(more);
+    let error = apply(&root, None, &plan).unwrap_err();
+    assert!(
+        matches!(error, ApplyError::TooMuch { files, .. } if files == MAX_FILES + 2),
+        "{error}"
+    );
+    assert_eq!(names(&dir.path().join("etc")), ["first"]);
+    // And few that are too large: a file with a hole in it, as large as two of them may be.
+    let (dir, root, mut plan) = node();
+    let large = std::fs::File::create(dir.path().join("large")).unwrap();
+    large.set_len(MAX_BYTES).unwrap();
+    let source = Source::Copy("large".to_owned());
+    plan.contents.insert("etc/second".to_owned(), source);
+    let error = apply(&root, None, &plan).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("would be written at once"), "{text}");
+    assert_eq!(names(&dir.path().join("etc")), ["first"]);
+}
+
+#[test]
+fn a_failure_before_the_first_change_leaves_folders_that_are_known_and_go_later() {
+    let (dir, root, mut plan) = node();
+    plan.steps[1].path = "etc/new/second".to_owned();
+    // Nothing says what the new content is.
+    plan.contents.remove("etc/second");
+    let error = apply(&root, None, &plan).unwrap_err();
+    assert!(matches!(error, ApplyError::Busy { .. }), "{error}");
+    assert!(traces::folders(&root).unwrap().contains("etc/new"));
+    apply(&root, None, &Plan::default()).unwrap();
     assert_eq!(names(&dir.path().join("etc")), ["first"]);
 }

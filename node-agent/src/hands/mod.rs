@@ -82,10 +82,12 @@ impl Hands {
     pub async fn look(&mut self) -> Result<Live, String> {
         let endpoint = self.endpoint().map_err(|error| error.to_string())?;
         let live = live::look(&endpoint, &self.reach.proc).await;
-        let live = live.map_err(|error| error.to_string())?;
+        let mut live = live.map_err(|error| error.to_string())?;
         if let Ok(process) = &live.process {
             let pid = process.start.pid;
-            self.way = Some(self.reach.restart_by.way(&self.reach, &endpoint, pid).await);
+            let way = self.reach.restart_by.way(&self.reach, &endpoint, pid).await;
+            live.restartable = way.is_there();
+            self.way = Some(way);
         }
         Ok(live)
     }

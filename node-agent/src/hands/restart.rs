@@ -9,10 +9,15 @@ use super::{Reach, bus};
 use crate::agent::Restarted;
 use crate::live::{self, Endpoint, EndpointError};
 
-/// How long a restart may take.
-const RESTART: Duration = Duration::from_secs(90);
+/// How long systemd may take for a restart.
+const RESTART: Duration = Duration::from_secs(60);
+/// How long a supervisor may take to start what has ended. Meanwhile no pod starts, and what is taken
+/// back only then may be the cause.
+const SUPERVISED: Duration = Duration::from_secs(30);
 /// How long the runtime may take to answer after it.
 const ANSWER: Duration = Duration::from_secs(60);
+/// How long it is asked whether it goes on, where the restart itself failed.
+const STILL: Duration = Duration::from_secs(2);
 /// How often it is asked meanwhile.
 const LOOK: Duration = Duration::from_millis(200);
 /// How long systemd may take to say which unit a process is in.
@@ -36,6 +41,16 @@ pub(super) enum Way {
     By(Restarter),
     /// Not, and why.
     None(String),
+}
+
+impl Way {
+    /// An error says why there is none.
+    pub(super) fn is_there(&self) -> Result<(), String> {
+        match self {
+            Self::By(_) => Ok(()),
+            Self::None(why) => Err(why.clone()),
+        }
+    }
 }
 
 impl By {
@@ -79,11 +94,16 @@ pub(super) async fn restart(
         Ok(endpoint) => endpoint,
         Err(error) => return Restarted::Refused(error.to_string()),
     };
-    let outcome = restarter.restart(RESTART).await;
+    let budget = match restarter {
+        Restarter::Supervised(_) => SUPERVISED,
+        Restarter::Systemd(_) | Restarter::Never => RESTART,
+    };
+    let outcome = restarter.restart(budget).await;
     if let Ok(Outcome { took, new, .. }) = &outcome {
         tracing::info!("the runtime was restarted in {took:?}, its process is {new} now");
     }
-    match (answers(&endpoint, reach).await, outcome) {
+    let patience = if outcome.is_ok() { ANSWER } else { STILL };
+    match (answers(&endpoint, reach, patience).await, outcome) {
         (Ok(process), Ok(_)) => Restarted::Done(process),
         (Ok(_), Err(error)) => Restarted::Refused(error.to_string()),
         (Err(silent), Ok(_)) => Restarted::Down(silent),
@@ -95,8 +115,9 @@ pub(super) async fn restart(
 async fn answers(
     endpoint: &Endpoint,
     reach: &Reach,
+    patience: Duration,
 ) -> Result<Option<node_runtime::process::Start>, String> {
-    let until = Instant::now() + ANSWER;
+    let until = Instant::now() + patience;
     let mut last = "it was not asked yet".to_owned();
     let waiting = async {
         let client = live::client(endpoint);
@@ -115,7 +136,7 @@ async fn answers(
             .map(|process| process.start)
     };
     timeout_at(until, waiting).await.map_err(|_| {
-        let seconds = ANSWER.as_secs();
+        let seconds = patience.as_secs();
         format!("the runtime does not answer {seconds} s after its restart: {last}")
     })
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use policy::digest::Digest;
 
 use super::*;
+use crate::apply::traces::Coming;
 use crate::root::Attributes;
 use crate::state::{Record, Role};
 
@@ -19,7 +20,7 @@ fn node() -> (tempfile::TempDir, Root) {
         root.create_dirs(dir, 0o700).unwrap();
     }
     for path in layout::OWN_FILES {
-        if ![layout::STATE, layout::JOURNAL, layout::FOLDERS].contains(&path) {
+        if ![layout::STATE, layout::JOURNAL, layout::TRACES].contains(&path) {
             put(&root, path);
         }
     }
@@ -30,12 +31,22 @@ fn node() -> (tempfile::TempDir, Root) {
         put(&root, &format!("{}/{name}", layout::BACKUP_DIR));
     }
     put(&root, &format!("{}/etc+x", layout::ROLLBACK_DIR));
-    for path in ["cache/01/aa", "cache/.new", "cache/flights/0f", "verdicts/log"] {
+    for path in [
+        "cache/01/aa",
+        "cache/.new",
+        "cache/flights/0f",
+        "verdicts/log",
+    ] {
         put(&root, &format!("{STATE_DIR}/{path}"));
     }
     record(&root, &State::default());
     let made = ["opt/nodeseal/staging", "etc/nodeseal/verifier"];
-    folders::make(&root, &made, &["opt/nodeseal/image-verifier"]).unwrap();
+    let coming = Coming {
+        folders: made.to_vec(),
+        renamed: vec!["opt/nodeseal/image-verifier"],
+        staged: Vec::new(),
+    };
+    traces::announce(&root, &coming).unwrap();
     put(&root, &VerifierPlace::default().staged_file());
     (dir, root)
 }
@@ -82,7 +93,10 @@ fn nothing_is_left_and_a_second_time_is_no_trouble() {
 fn what_could_not_be_given_back_keeps_its_record_and_the_copies() {
     let (dir, root) = node();
     let mut state = State::default();
-    let copy = format!("{}/etc+crio+policy.json.0123456789abcdef", layout::BACKUP_DIR);
+    let copy = format!(
+        "{}/etc+crio+policy.json.0123456789abcdef",
+        layout::BACKUP_DIR
+    );
     let lost = Record {
         role: Role::Config,
         sha256: Digest::of(b"ours"),
@@ -97,14 +111,23 @@ fn what_could_not_be_given_back_keeps_its_record_and_the_copies() {
         assert_eq!(cleared.not_given_back, ["etc/crio/policy.json"]);
         let told = cleared.messages(&root).concat();
         let path = dir.path().join("etc/crio/policy.json");
-        assert!(told.starts_with(&format!("{} is still", path.display())), "{told}");
+        assert!(
+            told.starts_with(&format!("{} is still", path.display())),
+            "{told}"
+        );
         assert!(told.contains("backup"), "{told}");
         let left = all(&dir.path().join(STATE_DIR));
         for path in [&copy, layout::STATE, layout::LOCK] {
-            let name = path.strip_prefix(STATE_DIR).unwrap().trim_start_matches('/');
+            let name = path
+                .strip_prefix(STATE_DIR)
+                .unwrap()
+                .trim_start_matches('/');
             assert!(left.contains(name), "{path} of {left:?}");
         }
-        assert!(!left.contains("bundle") && !left.contains("cache"), "{left:?}");
+        assert!(
+            !left.contains("bundle") && !left.contains("cache"),
+            "{left:?}"
+        );
     }
     // Once it is back, everything goes.
     record(&root, &State::default());
@@ -123,7 +146,11 @@ fn what_others_put_there_stays_and_is_told() {
     for path in theirs {
         put(&root, path);
     }
-    symlink("/etc/passwd", dir.path().join("var/lib/nodeseal/cache/link")).unwrap();
+    symlink(
+        "/etc/passwd",
+        dir.path().join("var/lib/nodeseal/cache/link"),
+    )
+    .unwrap();
     // A folder in the place of a file of ours.
     std::fs::remove_file(dir.path().join(layout::GOOD)).unwrap();
     put(&root, &format!("{}/x", layout::GOOD));
@@ -142,7 +169,9 @@ fn what_others_put_there_stays_and_is_told() {
     for path in theirs {
         assert!(left.contains(path), "{path}");
     }
-    assert!(left.contains("var/lib/nodeseal/good/x") && left.contains("var/lib/nodeseal/cache/link"));
+    assert!(
+        left.contains("var/lib/nodeseal/good/x") && left.contains("var/lib/nodeseal/cache/link")
+    );
     assert!(!left.contains("var/lib/nodeseal/lock") && !left.contains("opt"));
     // The folder was there before this agent, as far as the next one knows.
     assert_eq!(clear(&root).unwrap().others.len(), expected.len() - 1);

@@ -34,6 +34,8 @@ pub struct Live {
     pub version: Version,
     /// Its process, or why that is not known.
     pub process: Result<Process, String>,
+    /// Whether the agent could restart it, were that allowed; an error says why not.
+    pub restartable: Result<(), String>,
     /// The configuration that a CRI-O has in force.
     pub crio: Option<crio::Config>,
     /// The images that it has.
@@ -100,10 +102,12 @@ pub async fn look(endpoint: &Endpoint, proc: &Path) -> Result<Live, LiveError> {
         Kind::Containerd => None,
         Kind::Crio => Some(crio::config(&endpoint.here).await?),
     };
+    let process = process.map_err(|error| error.to_string());
     Ok(Live {
         kind,
         version,
-        process: process.map_err(|error| error.to_string()),
+        restartable: process.clone().map(drop),
+        process,
         crio,
         images,
     })

@@ -5,7 +5,7 @@ use std::path::Path;
 use policy::containerd::File;
 use policy::digest::Digest;
 
-use super::model::{Current, Note, Others, Plan, Seen, Source, Target};
+use super::model::{Current, Note, Plan, Seen, Source};
 use super::{STATE_MODE, VERIFIER_MODE};
 use crate::journal::{Backup, Change, Step};
 use crate::layout::{self, VerifierPlace, flat_name};
@@ -13,14 +13,14 @@ use crate::root::{Xattrs, temporary};
 use crate::state::{Record, Role, State};
 
 /// A file as it should be.
-struct Wanted {
-    sha256: Digest,
-    mode: u32,
+pub(super) struct Wanted {
+    pub(super) sha256: Digest,
+    pub(super) mode: u32,
     /// User and group, where they are not the agent's own.
-    owner: Option<(u32, u32)>,
+    pub(super) owner: Option<(u32, u32)>,
     /// Of a file that stays others'.
-    xattrs: Xattrs,
-    source: Source,
+    pub(super) xattrs: Xattrs,
+    pub(super) source: Source,
 }
 
 impl Wanted {
@@ -36,7 +36,7 @@ impl Wanted {
     }
 }
 
-/// Where a file goes; see [`Target::Write`].
+/// Where a file goes; see [`super::Target::Write`].
 struct Place<'a> {
     path: &'a str,
     staged: String,
@@ -45,11 +45,11 @@ struct Place<'a> {
 
 /// A plan on its way.
 pub(super) struct Draft<'a> {
-    current: &'a Current,
-    old: &'a State,
+    pub(super) current: &'a Current,
+    pub(super) old: &'a State,
     uid: u32,
-    next: State,
-    plan: Plan,
+    pub(super) next: State,
+    pub(super) plan: Plan,
 }
 
 impl<'a> Draft<'a> {
@@ -76,7 +76,7 @@ impl<'a> Draft<'a> {
         Ok(self.plan)
     }
 
-    /// A file of ours; see [`Target::Write`].
+    /// A file of ours; see [`super::Target::Write`].
     pub(super) fn write(&mut self, path: &str, file: &File, own: bool) {
         let source = Source::Bytes(file.bytes.clone());
         let wanted = Wanted::ours(Digest::of(&file.bytes), file.mode, source);
@@ -188,28 +188,8 @@ impl<'a> Draft<'a> {
         self.file(place, wanted, Role::Edited);
     }
 
-    /// The same without the change of ours, and no longer recorded.
-    pub(super) fn unedit(&mut self, path: &str, bytes: &[u8]) {
-        let wanted = self.as_it_is(path, bytes);
-        let Some(seen) = self.current.files.get(path) else {
-            return;
-        };
-        if seen.sha256 == wanted.sha256 {
-            return;
-        }
-        let before = self.backup(path, seen, None);
-        let change = Change::File {
-            staged: temporary(path),
-            sha256: wanted.sha256,
-            mode: wanted.mode,
-            owner: wanted.owner,
-            xattrs: wanted.xattrs,
-        };
-        self.step(path.to_owned(), change, Some(before), Some(wanted.source));
-    }
-
     /// These bytes in the mode, with the owner and the attributes that the file has.
-    fn as_it_is(&self, path: &str, bytes: &[u8]) -> Wanted {
+    pub(super) fn as_it_is(&self, path: &str, bytes: &[u8]) -> Wanted {
         let seen = self.current.files.get(path);
         Wanted {
             sha256: Digest::of(bytes),
@@ -220,61 +200,6 @@ impl<'a> Draft<'a> {
             xattrs: seen.map(|seen| seen.xattrs.clone()).unwrap_or_default(),
             source: Source::Bytes(bytes.to_vec()),
         }
-    }
-
-    /// Gives a path back. What someone else put in the place of a file of ours is theirs.
-    pub(super) fn restore(&mut self, path: &str) {
-        let Some(record) = self.old.files.get(path) else {
-            return;
-        };
-        let seen = self.current.files.get(path);
-        if seen.is_some_and(|seen| seen.sha256 != record.sha256) {
-            return;
-        }
-        let before = seen.map(|seen| self.backup(path, seen, Some(&seen.sha256)));
-        let Some(copy) = &record.original else {
-            if seen.is_some() {
-                self.step(path.to_owned(), Change::Remove, before, None);
-            }
-            return;
-        };
-        let Some(original) = self.current.originals.get(copy) else {
-            let (path, copy) = (path.to_owned(), copy.clone());
-            self.next.files.insert(path.clone(), record.clone());
-            self.plan.notes.push(Note::Lost { path, copy });
-            return;
-        };
-        let change = Change::File {
-            staged: temporary(path),
-            sha256: original.sha256.clone(),
-            mode: original.mode,
-            owner: Some((original.uid, original.gid)),
-            xattrs: original.xattrs.clone(),
-        };
-        let source = Source::Copy(copy.clone());
-        self.step(path.to_owned(), change, before, Some(source));
-    }
-
-    /// Files that were written once and are not wanted any more.
-    pub(super) fn unwanted(&mut self, targets: &[Target], others: Others) {
-        let named = |path: &String| targets.iter().any(|target| target.path() == Some(path));
-        let unnamed = self.old.files.iter().filter(|(path, _)| !named(path));
-        let (verifiers, files): (Vec<_>, Vec<_>) =
-            unnamed.partition(|(_, record)| record.role == Role::Verifier);
-        for (path, record) in verifiers.into_iter().chain(files) {
-            if self.next.files.contains_key(path) {
-                continue;
-            }
-            match others {
-                Others::GiveBack if record.role == Role::Verifier => self.keep(path, record),
-                Others::Keep => self.keep(path, record),
-                Others::GiveBack | Others::GiveBackAll => self.restore(path),
-            }
-        }
-    }
-
-    fn keep(&mut self, path: &str, record: &Record) {
-        self.next.files.insert(path.to_owned(), record.clone());
     }
 
     /// The agent's own state: nobody else writes there.
@@ -295,7 +220,7 @@ impl<'a> Draft<'a> {
         self.step(path.to_owned(), change, before, Some(wanted.source));
     }
 
-    fn step(
+    pub(super) fn step(
         &mut self,
         path: String,
         change: Change,
@@ -332,7 +257,7 @@ impl<'a> Draft<'a> {
     }
 
     /// A file is ours when we wrote these bytes, or when they are those to be `adopted`.
-    fn backup(&self, path: &str, seen: &Seen, adopted: Option<&Digest>) -> Backup {
+    pub(super) fn backup(&self, path: &str, seen: &Seen, adopted: Option<&Digest>) -> Backup {
         let lasting = !self.old.wrote(path, &seen.sha256) && adopted != Some(&seen.sha256);
         let copy = if lasting {
             let digest = &seen.sha256.hex()[..16];

@@ -398,7 +398,7 @@ fn a_first_part_leaves_everything_else_as_it_is() {
     assert_eq!(next.files.len(), state.files.len() + 1);
 }
 
-/// A label as SELinux gives it.
+/// A label as `SELinux` gives it.
 fn labelled(seen: Seen) -> Seen {
     let xattrs = Xattrs::default().labelled(Some(b"system_u:object_r:etc_t:s0\0".to_vec()));
     Seen { xattrs, ..seen }
@@ -449,7 +449,12 @@ fn the_folders_of_files_that_stay_are_needed_and_the_others_are_not() {
     let (current, state) = applied(&desired, &State::default());
     let plan_of = |desired| plan(&current, &state, &desired).unwrap().folders;
     let needed = plan_of(desired.clone());
-    for folder in ["etc", "etc/nodeseal/verifier", VERIFIER_DIR, "opt/nodeseal/staging"] {
+    for folder in [
+        "etc",
+        "etc/nodeseal/verifier",
+        VERIFIER_DIR,
+        "opt/nodeseal/staging",
+    ] {
         assert!(needed.contains(folder), "{folder} of {needed:?}");
     }
     // The verifier stays, and new ones are staged beside its folder.

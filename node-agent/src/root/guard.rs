@@ -29,7 +29,7 @@ struct Volume<'a> {
 impl Root {
     /// Refuses where chattr(1) made the file, or the folder that it is in, immutable or
     /// append-only. The agent never takes these flags away: somebody set them on purpose.
-    pub fn refuse_locked(&self, path: &str) -> Result<(), FileError> {
+    pub fn refuse_protected(&self, path: &str) -> Result<(), FileError> {
         let (folder_path, folder) = self.nearest_dir(split(path).0)?;
         self.refuse_flags(folder_path, &folder)?;
         match self.regular(path) {
@@ -55,7 +55,7 @@ impl Root {
         } else {
             return Ok(());
         };
-        Err(FileError::Locked {
+        Err(FileError::Protected {
             path: self.show(path),
             flag,
             letter,
@@ -166,23 +166,33 @@ mod tests {
     fn flags_of_a_file_and_of_its_folder_are_told_with_the_way_out() {
         let (dir, root) = root();
         for path in ["etc/x/f", "etc/x/not-there", "etc/x/no/folder/yet"] {
-            root.refuse_locked(path).unwrap();
+            root.refuse_protected(path).unwrap();
         }
         for (at, flags, path, told) in [
             ("etc/x/f", IFlags::IMMUTABLE, "etc/x/f", "chattr -i"),
-            ("etc/x/f", IFlags::APPEND, "etc/x/f", "append-only (chattr +a)"),
-            ("etc/x", IFlags::IMMUTABLE, "etc/x/new", "immutable (chattr +i)"),
+            (
+                "etc/x/f",
+                IFlags::APPEND,
+                "etc/x/f",
+                "append-only (chattr +a)",
+            ),
+            (
+                "etc/x",
+                IFlags::IMMUTABLE,
+                "etc/x/new",
+                "immutable (chattr +i)",
+            ),
             ("etc", IFlags::IMMUTABLE, "etc/new/folder/f", "immutable"),
         ] {
             let flagged = Flagged::new(&dir.path().join(at), flags);
-            let error = root.refuse_locked(path).unwrap_err();
+            let error = root.refuse_protected(path).unwrap_err();
             assert!(error.is_foreign(), "{error}");
             let text = error.to_string();
             let shown = dir.path().join(at).display().to_string();
             assert!(text.starts_with(&format!("{shown} is ")), "{text}");
             assert!(text.contains(told), "{text}");
             drop(flagged);
-            root.refuse_locked(path).unwrap();
+            root.refuse_protected(path).unwrap();
         }
     }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{FileError, Root};
 
-/// The label of SELinux.
+/// The label of `SELinux`.
 const LABEL: &str = "security.selinux";
 /// Attributes that are kept besides `user.*`. The others are either nobody's to set but the
 /// kernel's, or need privileges that the agent does not ask for.
@@ -31,7 +31,7 @@ impl Xattrs {
         self.0.is_empty()
     }
 
-    /// The same with a label of SELinux, unless there is one already.
+    /// The same with a label of `SELinux`, unless there is one already.
     #[must_use]
     pub fn labelled(mut self, label: Option<Vec<u8>>) -> Self {
         if let Some(label) = label {
@@ -40,7 +40,7 @@ impl Xattrs {
         self
     }
 
-    /// The label of SELinux; nothing where it is off.
+    /// The label of `SELinux`; nothing where it is off.
     #[must_use]
     pub fn label(&self) -> Option<Vec<u8>> {
         self.0.get(LABEL).cloned()
@@ -49,7 +49,11 @@ impl Xattrs {
 
 impl Serialize for Xattrs {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, value)| (name, hex::encode(value))))
+        serializer.collect_map(
+            self.0
+                .iter()
+                .map(|(name, value)| (name, hex::encode(value))),
+        )
     }
 }
 
@@ -60,7 +64,11 @@ impl<'de> Deserialize<'de> for Xattrs {
             let value = hex::decode(text).map_err(serde::de::Error::custom)?;
             Ok((name, value))
         };
-        texts.into_iter().map(value).collect::<Result<_, _>>().map(Self)
+        texts
+            .into_iter()
+            .map(value)
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 }
 
@@ -110,14 +118,14 @@ impl Root {
         Ok(())
     }
 
-    /// The label of SELinux that a folder has, or the nearest one above it that exists; nothing
-    /// where SELinux is off.
+    /// The label of `SELinux` that a folder has, or the nearest one above it that exists; nothing
+    /// where `SELinux` is off.
     pub fn folder_label(&self, path: &str) -> Result<Option<Vec<u8>>, FileError> {
         let (here, folder) = self.nearest_dir(path)?;
         Ok(self.xattrs(here, folder)?.label())
     }
 
-    /// Gives a folder of ours a label of SELinux.
+    /// Gives a folder of ours a label of `SELinux`.
     pub fn label_folder(&self, path: &str, label: Option<Vec<u8>>) -> Result<(), FileError> {
         let Some(folder) = self.existing_dir(path)? else {
             return Ok(());
@@ -193,7 +201,12 @@ mod tests {
     #[test]
     fn attributes_are_read_and_set_again_and_survive_json() {
         let (dir, root) = root();
-        set(&dir, "f", "security.selinux", b"system_u:object_r:etc_t:s0\0");
+        set(
+            &dir,
+            "f",
+            "security.selinux",
+            b"system_u:object_r:etc_t:s0\0",
+        );
         set(&dir, "f", "security.capability", &CAPABILITY);
         // The kernel's own business.
         set(&dir, "f", "trusted.nodeseal-test", b"1");
@@ -247,7 +260,8 @@ mod tests {
         set(&dir, "opt", "security.selinux", b"usr_t\0");
         assert_eq!(root.folder_label("opt/x/y").unwrap().unwrap(), b"usr_t\0");
         root.create_dirs("opt/x", 0o755).unwrap();
-        root.label_folder("opt/x", Some(b"bin_t\0".to_vec())).unwrap();
+        root.label_folder("opt/x", Some(b"bin_t\0".to_vec()))
+            .unwrap();
         assert_eq!(root.folder_label("opt/x/y").unwrap().unwrap(), b"bin_t\0");
     }
 }

@@ -64,6 +64,8 @@ pub struct Containerd {
     pub credential_provider: Option<CredentialProvider>,
     /// Its process; an error says why that is not known; nothing where none runs.
     pub process: Option<Result<Process, String>>,
+    /// Whether the agent could restart it, were that allowed; an error says why not.
+    pub restartable: Result<(), String>,
 }
 
 impl Containerd {
@@ -121,11 +123,10 @@ impl Containerd {
         let path = &layout.root_config;
         report.detected = match decision.effective.root_version {
             None => Detected::Missing(path.clone()),
-            Some(_) => Detected::Read(format!(
-                "containerd{}, configuration version {} in {path}",
+            Some(number) => Detected::Read(format!(
+                "containerd{}, configuration version {number} in {path}",
                 self.version
                     .map_or(String::new(), |version| format!(" {version}")),
-                decision.effective.version
             )),
         };
         report.warnings.extend(decision.not_enforcing.clone());
@@ -228,10 +229,16 @@ impl Containerd {
             .map(|(path, _)| Target::Keep { path: path.clone() })
             .filter(|keep| !wanted.iter().any(|target| target.path() == keep.path()))
             .collect();
-        let is_theirs = matches!(self.process, Some(Err(_)))
-            || self.process.is_some() && bundle.settings().containerd.restart == Restart::Never;
-        if is_theirs && !changes.is_empty() {
-            report.pending = Some(pending(&changes));
+        let never = "Set `containerd.restart: Allowed` in the EnforcementConfig, or change";
+        let keeps_out = match (&self.process, &self.restartable) {
+            (None, _) => None,
+            (Some(_), Err(why)) => Some(format!("The agent cannot do that ({why}): change")),
+            (Some(_), Ok(())) => {
+                (bundle.settings().containerd.restart == Restart::Never).then(|| never.to_owned())
+            }
+        };
+        if let Some(why) = keeps_out.filter(|_| !changes.is_empty()) {
+            report.pending = Some(pending(&why, &changes));
             targets.extend(as_they_are(&wanted, node.state));
             targets.extend(keep);
             return false;
@@ -363,11 +370,10 @@ fn as_they_are(wanted: &[Target], state: &State) -> Vec<Target> {
         .collect()
 }
 
-fn pending(changes: &[String]) -> String {
+fn pending(what: &str, changes: &[String]) -> String {
     format!(
-        "containerd's configuration has to change, and containerd has to be restarted for it. Set \
-         `containerd.restart: Allowed` in the EnforcementConfig, or change it as follows and \
-         restart containerd:\n{}",
+        "containerd's configuration has to change, and containerd has to be restarted for it. \
+         {what} it as follows and restart containerd:\n{}",
         changes.concat()
     )
 }

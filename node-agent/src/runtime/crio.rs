@@ -65,6 +65,8 @@ pub struct Crio {
 pub struct Running {
     /// The configuration that it has in force.
     pub config: crio::Config,
+    /// Whether the agent could restart it, were that allowed; an error says why not.
+    pub restartable: Result<(), String>,
     /// The images that it has.
     pub images: Vec<Image>,
 }
@@ -178,17 +180,20 @@ impl Crio {
         report: &mut Report,
         sets: &mut [Set],
     ) -> Restarts {
-        if self.running.is_none() {
+        let Some(running) = &self.running else {
             return Restarts::Unknown;
-        }
+        };
         let ours = node.state.files.contains_key(CRIO_DROP_IN);
-        let may = bundle.settings().crio.restart == Restart::Allowed;
-        if let Some(path) = lacks.as_ref().filter(|_| !may && !ours) {
+        let never = "Set `crio.restart: Allowed` in the EnforcementConfig, or".to_owned();
+        let keeps_out = match &running.restartable {
+            Err(why) => Some(format!("The agent cannot restart it ({why}):")),
+            Ok(()) => (bundle.settings().crio.restart == Restart::Never).then_some(never),
+        };
+        if let (Some(path), Some(why), false) = (&lacks, keeps_out, ours) {
             let text = drop_in(path);
             report.not_enforcing = Some(format!(
-                "CRI-O has no `signature_policy`, so /{path} is not read. Set `crio.restart: \
-                 Allowed` in the EnforcementConfig, or restart CRI-O with this in \
-                 /{CRIO_DROP_IN}:\n{text}"
+                "CRI-O has no `signature_policy`, so /{path} is not read. {why} restart CRI-O with \
+                 this in /{CRIO_DROP_IN}:\n{text}"
             ));
             return Restarts::Crio(None);
         }

@@ -60,6 +60,7 @@ impl Told {
                 folder: self.bin_dir.clone(),
                 credential_provider: self.credential_provider.clone(),
                 process: live.map(|live| live.process.clone()),
+                restartable: live.map_or(Ok(()), |live| live.restartable.clone()),
             }),
             Kind::Crio => Runtime::Crio(Crio {
                 version: version.ok_or(ToldError::Version)?,
@@ -68,6 +69,7 @@ impl Told {
                 running: live.and_then(|live| {
                     Some(Running {
                         config: live.crio.clone()?,
+                        restartable: live.restartable.clone(),
                         images: live.images.clone(),
                     })
                 }),

@@ -2,11 +2,14 @@
 
 use node_runtime::probe::Proof;
 
-use super::Report;
+use super::{Left, Report};
 
 const NOT_PROBED: &str = "nothing on this node has proven yet that pulls are held to the policies";
 const LEFT: &str = "enforcement is Disabled in the EnforcementConfig, and the node is as it was \
                     before nodeseal: set it to Enabled";
+
+const FAILED: &str = "what was asked for failed on this node and nothing worked here before, so the \
+                      node is as it was before nodeseal";
 
 /// A condition without its time.
 #[derive(Debug)]
@@ -61,15 +64,17 @@ fn applied(report: &Report) -> Found {
     match (&report.failure, &report.pending) {
         (Some((failure, message)), _) => found("False", failure.as_str(), message),
         (None, Some(pending)) => found("False", "Pending", pending),
-        (None, None) if report.left => found("True", "Applied", LEFT),
+        (None, None) if report.left.is_some() => found("True", "Applied", LEFT),
         (None, None) => found("True", "Applied", "the policies in force are on the node"),
     }
 }
 
 fn enforcing(report: &Report) -> Found {
     let found = |status, reason, message: String| Found::new("Enforcing", status, reason, message);
-    if report.left {
-        return found("False", "Disabled", LEFT.to_owned());
+    match report.left {
+        Some(Left::Disabled) => return found("False", "Disabled", LEFT.to_owned()),
+        Some(Left::Failed) => return found("False", "RolledBack", FAILED.to_owned()),
+        None => {}
     }
     let proven = report
         .proven

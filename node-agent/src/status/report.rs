@@ -63,8 +63,8 @@ pub struct Report {
     pub not_enforcing: Option<String>,
     /// What has to happen to the runtime, and may not be done by the agent.
     pub pending: Option<String>,
-    /// Everything was taken off the node, because that was asked for or nothing ever worked.
-    pub left: bool,
+    /// Everything was taken off the node, and why.
+    pub left: Option<Left>,
     /// The runtime does not answer, and why.
     pub silent: Option<String>,
     /// What is in force can be proven.
@@ -91,6 +91,15 @@ pub struct Report {
     pub warnings: Vec<String>,
     /// The managed files.
     pub files: Vec<FileStatus>,
+}
+
+/// Why everything was taken off a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// That was asked for.
+    Disabled,
+    /// What was asked for failed, and nothing ever worked here.
+    Failed,
 }
 
 /// How a proof went.

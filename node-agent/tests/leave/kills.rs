@@ -51,8 +51,15 @@ fn leaving_that_is_killed_anywhere_is_completed_by_the_next() {
         let before = tree(&start.root());
         install(layout, &start);
         let points = drive(layout, &start, &before);
-        println!("{}: uninstall killed at each of {points} points", layout.name);
-        assert!(points > 50, "{}: only {points} points were reached", layout.name);
+        println!(
+            "{}: uninstall killed at each of {points} points",
+            layout.name
+        );
+        assert!(
+            points > 50,
+            "{}: only {points} points were reached",
+            layout.name
+        );
     }
 }
 
@@ -73,7 +80,14 @@ fn an_installation_that_is_killed_anywhere_can_be_left() {
             assert_same(&tree(&node.root()), &before, &when);
             points = n;
         }
-        println!("{}: installation killed at each of {points} points", layout.name);
-        assert!(points > 50, "{}: only {points} points were reached", layout.name);
+        println!(
+            "{}: installation killed at each of {points} points",
+            layout.name
+        );
+        assert!(
+            points > 50,
+            "{}: only {points} points were reached",
+            layout.name
+        );
     }
 }

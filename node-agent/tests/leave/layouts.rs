@@ -30,6 +30,12 @@ bin_dir = '/opt/containerd/image-verifier/bin'
 max_verifiers = 10
 ";
 
+/// In containerd's own default folder.
+const CONFIGURED_VERIFIER: &str = "opt/containerd/image-verifier/bin/nodeseal-verifier";
+
+/// The same where /opt is a link to /var/opt.
+const LINKED_VERIFIER: &str = "var/opt/containerd/image-verifier/bin/nodeseal-verifier";
+
 /// How a node is found.
 pub(crate) struct Layout {
     pub(crate) name: &'static str,
@@ -63,7 +69,7 @@ impl Layout {
 pub(crate) const LAYOUTS: [Layout; 5] = [
     Layout {
         name: "containerd with a configured folder",
-        written: &[POLICY, "opt/containerd/image-verifier/bin/nodeseal-verifier"],
+        written: &[POLICY, CONFIGURED_VERIFIER],
         edited: &[],
         make: configured,
     },
@@ -80,9 +86,9 @@ pub(crate) const LAYOUTS: [Layout; 5] = [
         make: imports,
     },
     Layout {
-        name: "containerd without a configuration, and links",
-        written: &[POLICY, VERIFIER, DROP_IN, "etc/containerd/config.toml"],
-        edited: &["etc/containerd/config.toml"],
+        name: "containerd without a configuration, and /opt a link",
+        written: &[POLICY, LINKED_VERIFIER],
+        edited: &[],
         make: bare,
     },
     Layout {
@@ -111,7 +117,12 @@ fn imports() -> Node {
     node.put(path, COMMENTED);
     belongs_to(&node, path, 0o640, (0, 27));
     attribute(&node, path, "user.note", b"theirs");
-    attribute(&node, path, "security.selinux", b"system_u:object_r:container_config_t:s0\0");
+    attribute(
+        &node,
+        path,
+        "security.selinux",
+        b"system_u:object_r:container_config_t:s0\0",
+    );
     node
 }
 
@@ -129,11 +140,17 @@ fn crio() -> Node {
     let node = Node::crio();
     node.put(CRIO_POLICY, SHIPPED);
     belongs_to(&node, CRIO_POLICY, 0o640, (1234, 567));
-    attribute(&node, CRIO_POLICY, "security.selinux", b"system_u:object_r:container_config_t:s0\0");
+    attribute(
+        &node,
+        CRIO_POLICY,
+        "security.selinux",
+        b"system_u:object_r:container_config_t:s0\0",
+    );
     attribute(&node, CRIO_POLICY, "user.note", b"theirs");
     attribute(&node, CRIO_POLICY, "security.capability", &CAPABILITY);
     node.put(TEAM, THEIRS);
     belongs_to(&node, TEAM, 0o600, (1, 1));
+    attribute(&node, TEAM, "system.posix_acl_access", &access_list());
     std::fs::set_permissions(node.at(NAMESPACES), PermissionsExt::from_mode(0o2750)).unwrap();
     node
 }
@@ -142,6 +159,24 @@ fn crio() -> Node {
 const CAPABILITY: [u8; 20] = [
     1, 0, 0, 2, 0, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 ];
+
+/// As acl(5): one more user may read.
+fn access_list() -> Vec<u8> {
+    let entries = [
+        (1, 6, u32::MAX),
+        (2, 4, 1000),
+        (4, 4, u32::MAX),
+        (16, 4, u32::MAX),
+        (32, 0, u32::MAX),
+    ];
+    let mut bytes = 2_u32.to_le_bytes().to_vec();
+    for (tag, permissions, id) in entries {
+        bytes.extend(u16::to_le_bytes(tag));
+        bytes.extend(u16::to_le_bytes(permissions));
+        bytes.extend(u32::to_le_bytes(id));
+    }
+    bytes
+}
 
 fn belongs_to(node: &Node, path: &str, mode: u32, (uid, gid): (u32, u32)) {
     std::fs::set_permissions(node.at(path), PermissionsExt::from_mode(mode)).unwrap();

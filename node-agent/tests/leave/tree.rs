@@ -83,7 +83,10 @@ pub(crate) fn assert_same(now: &Tree, before: &Tree, when: &str) {
                 other => format!("{other:?}"),
             };
             let names: Vec<&String> = entry.xattrs.keys().collect();
-            format!("{what}, mode {:o}, {:?}, {names:?}", entry.mode, entry.owner)
+            format!(
+                "{what}, mode {:o}, {:?}, {names:?}",
+                entry.mode, entry.owner
+            )
         }
     };
     let paths: std::collections::BTreeSet<&PathBuf> = now.keys().chain(before.keys()).collect();

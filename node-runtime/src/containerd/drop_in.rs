@@ -134,7 +134,13 @@ fn fixes(enforcement: &Enforcement, options: &DropIn) -> Vec<String> {
             .filter(|bypass| {
                 bypass.predicate.is_local_pull() && matches!(bypass.fix, Some(Fix::DropIn { .. }))
             })
-            .map(ToString::to_string)
+            .map(|bypass| {
+                // Without the line: an import that is added above moves it, and another text would be
+                // another configuration to restart for.
+                let file = bypass.origin.as_ref().map(|origin| &origin.file);
+                let place = file.map_or(String::new(), |file| format!(" in {file}"));
+                format!("`{} = {}`{place}", bypass.predicate.name(), bypass.value)
+            })
             .collect(),
         _ => Vec::new(),
     }

@@ -90,9 +90,12 @@ fn local_pull_is_left_alone_unless_asked() {
     assert!(!text("2.2.1", root, &options(false)).contains("use_local_image_pull"));
     let fixed = text("2.2.1", root, &options(true));
     assert!(
-        fixed.contains("#   `use_local_image_pull = true` in /etc/containerd/config.toml:3\n"),
+        fixed.contains("#   `use_local_image_pull = true` in /etc/containerd/config.toml\n"),
         "{fixed}"
     );
+    // An import that comes to stand above it is no other drop-in.
+    let moved = format!("imports = ['/etc/containerd/conf.d/*.toml']\n{root}");
+    assert_eq!(text("2.2.1", &moved, &options(true)), fixed);
     assert!(
         fixed.contains("[plugins.\"io.containerd.cri.v1.images\"]\nuse_local_image_pull = false\n"),
         "{fixed}"

@@ -1,7 +1,7 @@
 //! The cluster's one configuration: what is in force, and what is to be said about it.
 
 use crds::convert::{self, Configuration};
-use crds::types::{Enforcement, EnforcementConfigStatus};
+use crds::types::{Enforcement, EnforcementConfigSpec, EnforcementConfigStatus};
 use jiff::Timestamp;
 use policy::aggregate::{Finding, Truth, reason};
 use policy::bundle::Settings;
@@ -59,7 +59,12 @@ impl Config {
                 self.problem = None;
                 self.known = true;
             }
-            Err(problem) => self.problem = Some(problem),
+            Err(problem) => {
+                // The stop is for when something is wrong: it does not wait until all else is right.
+                let stop = |spec: &EnforcementConfigSpec| spec.enforcement == Enforcement::Disabled;
+                self.disabled |= object.spec.as_ref().is_ok_and(stop);
+                self.problem = Some(problem);
+            }
         }
     }
 

@@ -11,6 +11,7 @@ use policy::bundle::{DefaultAction, Settings};
 use policy::digest::Digest;
 use policy::model::PolicyId;
 use policy::problem::Reason;
+use policy::settings::Enforcement;
 
 use super::Index;
 use super::fit::{Content, Fitting};
@@ -89,6 +90,7 @@ impl Index {
     pub(crate) fn settings(&self) -> Settings {
         let mut settings = self.config.in_force.settings.clone();
         if self.config.disabled {
+            settings.enforcement = Enforcement::Disabled;
             settings.default_action = DefaultAction::Allow;
             settings.exempt_images.clear();
         }

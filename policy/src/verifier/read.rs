@@ -173,7 +173,9 @@ impl PolicyTable {
                     requirements.insert(id, requirement);
                 }
                 (Err(problems), Some(left_out)) if mode == Mode::Audit => {
-                    scopes.values_mut().for_each(|entry| leave_out(entry, &id));
+                    for entry in scopes.values_mut() {
+                        leave_out(entry, &id);
+                    }
                     left_out.push((id, problems));
                 }
                 (Err(problems), _) => return Err(VerifierPolicyError::Policy(id, problems)),

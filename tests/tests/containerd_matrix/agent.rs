@@ -1,6 +1,7 @@
 //! The agent of a node, and what it says.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -11,9 +12,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use xtask::product::Product;
 
-use crate::host::{Host, LIMIT};
+use crate::host::{Host, LIMIT, runs};
 
-/// A running agent. It lives longer than this only if the process of the test does not.
+/// A running agent, which ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Agent<'a> {
     process: Process,
@@ -86,7 +87,14 @@ impl<'a> Agent<'a> {
             .arg("--verifier")
             .arg(Product::Verifier.locate()?)
             .args(["--runtime-endpoint", &Host::endpoint()])
-            .args(["--restart-by", "signal", "--recheck", "1", "--output", "json"]);
+            .args([
+                "--restart-by",
+                "signal",
+                "--recheck",
+                "1",
+                "--output",
+                "json",
+            ]);
         let process = Process::start("nodeseal-agent", &mut command, &host.agent_log())?;
         Ok(Self { process, host })
     }
@@ -116,7 +124,7 @@ impl<'a> Agent<'a> {
                 "containerd {}: waiting for {what}; the status is {:#}\nthe log of the node:\n{}",
                 self.host.version.number,
                 self.status().unwrap_or_default(),
-                e2e_tail(&self.host.log()),
+                tail(&self.host.log()),
             )
         })
     }
@@ -134,19 +142,16 @@ impl<'a> Agent<'a> {
         let pid = i32::try_from(self.process.id())?;
         let pid = Pid::from_raw(pid).context("a process id")?;
         kill_process(pid, Signal::TERM)?;
-        let stat = format!("/proc/{}/stat", self.process.id());
+        let stat = PathBuf::from(format!("/proc/{}/stat", self.process.id()));
         process::wait_for("the agent to end", LIMIT, async || {
-            let stat = fs::read_to_string(&stat).unwrap_or_default();
-            let state = stat.rsplit(')').next().unwrap_or_default().trim_start();
-            // A zombie is one until its parent, this process, has asked after it.
-            Ok((state.is_empty() || state.starts_with('Z')).then_some(()))
+            Ok((!runs(&stat)).then_some(()))
         })
         .await
     }
 }
 
 /// The last lines of containerd's log.
-fn e2e_tail(log: &str) -> String {
+fn tail(log: &str) -> String {
     let lines: Vec<_> = log.lines().collect();
     lines[lines.len().saturating_sub(15)..].join("\n")
 }

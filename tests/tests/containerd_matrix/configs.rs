@@ -1,6 +1,6 @@
 //! Root files of containerd as distributions write them.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// Which version a root file has; drop-ins have to have the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,10 +63,11 @@ impl Config {
             "\n[plugins.{runtime}.containerd.runtimes.runc]\nruntime_type = 'io.containerd.runc.v2'\n"
         );
         if format == Format::V3 {
-            // The transfer service has a snapshotter of its own.
-            rest.push_str(&format!(
+            // The transfer service has a snapshotter of its own. Writing to a String cannot fail.
+            let _ = write!(
+                rest,
                 "\n[[plugins.'io.containerd.transfer.v1.local'.unpack_config]]\nplatform = 'linux'\nsnapshotter = '{snapshotter}'\n"
-            ));
+            );
         }
         Self {
             format,
@@ -88,6 +89,15 @@ impl Config {
         self
     }
 
+    /// With this folder of verifiers.
+    pub(crate) fn verifiers(mut self, folder: &str) -> Self {
+        let _ = write!(
+            self.rest,
+            "\n[plugins.'io.containerd.image-verifier.v1.bindir']\nbin_dir = '{folder}'\n"
+        );
+        self
+    }
+
     /// The line of the file on which this text stands.
     pub(crate) fn line_of(&self, text: &str) -> usize {
         let file = self.to_string();
@@ -98,7 +108,11 @@ impl Config {
 
 impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "# The administrator's.\nversion = {}", self.format.number())?;
+        writeln!(
+            f,
+            "# The administrator's.\nversion = {}",
+            self.format.number()
+        )?;
         for line in &self.top {
             writeln!(f, "{line}")?;
         }

@@ -1,5 +1,7 @@
 //! What the agent finds out about a containerd, where nothing of it has to change.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -10,7 +12,8 @@ use policy::paths::CONTAINERD_DROP_IN;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::agent::{ALLOWED, Agent, CAREFUL, Status, Wish, policy};
-use crate::host::{Host, LIMIT, VERSIONS, full, versions, verifying};
+use crate::configs::Config;
+use crate::host::{Host, LIMIT, VERSIONS, full, verifying, versions};
 use crate::tree::{differences, tree};
 
 /// What containerd looks into when nobody tells it another folder.
@@ -40,7 +43,10 @@ async fn where_pulls_go_through_the_configured_folder_containerd_is_left_alone()
             ensure!(host.read("etc/containerd/config.toml") == Some(config.to_string()));
             ensure!(!host.path(CONTAINERD_DROP_IN).exists());
             let verifier = format!("{BIN_DIR}/nodeseal-verifier");
-            ensure!(Status(&status).files().contains(&verifier.as_str()), "{status:#}");
+            ensure!(
+                Status(&status).files().contains(&verifier.as_str()),
+                "{status:#}"
+            );
             ensure!(status["runtime"]["name"] == "containerd", "{status:#}");
             let told = status["runtime"]["version"].as_str().unwrap_or_default();
             ensure!(told == version.number, "{told} is not {}", version.number);
@@ -51,8 +57,54 @@ async fn where_pulls_go_through_the_configured_folder_containerd_is_left_alone()
             );
             ensure!(detected.contains(&expected), "{detected}");
             host.refuses(&image.by_tag()).await?;
-            println!("containerd {} {format:?}: enforces, untouched", version.number);
+            println!(
+                "containerd {} {format:?}: enforces, untouched",
+                version.number
+            );
         }
+    }
+    Ok(())
+}
+
+/// Whatever folder the administrator chose, it is the one.
+#[tokio::test]
+async fn the_folder_that_an_administrator_chose_is_used() -> Result<()> {
+    for version in verifying() {
+        for &format in version.formats {
+            let change = |config: Config| config.verifiers("/opt/admin/verifiers");
+            let (host, config) = Host::with(version, format, change).await?;
+            let mut agent = Agent::start(&host, ALLOWED)?;
+            let status = agent.enforces().await?;
+            let verifier = "opt/admin/verifiers/nodeseal-verifier";
+            ensure!(Status(&status).files().contains(&verifier), "{status:#}");
+            ensure!(host.read("etc/containerd/config.toml") == Some(config.to_string()));
+            ensure!(!host.path(CONTAINERD_DROP_IN).exists() && host.starts() == 1);
+        }
+    }
+    Ok(())
+}
+
+/// A folder of our own would take the place of theirs, and pulls that they refuse would pass.
+#[tokio::test]
+async fn a_verifier_of_somebody_else_is_not_silenced() -> Result<()> {
+    for version in verifying() {
+        let (host, config) = Host::with(version, version.formats[0], |config| config).await?;
+        // It ends with 0 whatever it is given: it has no objections.
+        let other = format!("{BIN_DIR}/other");
+        host.write(&other, "#!/usr/bin/containerd --version\n")?;
+        fs::set_permissions(host.path(&other), Permissions::from_mode(0o755))?;
+        let mut agent = Agent::start(&host, ALLOWED)?;
+        let status = agent
+            .until("the other verifier", LIMIT, |status| {
+                let said = status.message("Enforcing");
+                status.is("Enforcing", "False", "Bypassed")
+                    && said.contains("holds other of others")
+                    && said.contains("--bin-dir /opt/containerd/image-verifier/bin")
+            })
+            .await?;
+        ensure!(host.path(&other).exists(), "{status:#}");
+        ensure!(host.read("etc/containerd/config.toml") == Some(config.to_string()));
+        ensure!(!host.path(CONTAINERD_DROP_IN).exists() && host.starts() == 1);
     }
     Ok(())
 }

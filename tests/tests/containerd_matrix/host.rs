@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use e2e::containerd::snapshotter;
@@ -14,7 +15,7 @@ use xtask::peers;
 use crate::configs::{Config, Format};
 
 /// How long anything may take that takes seconds.
-pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_mins(1);
 
 /// A version of containerd.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +91,8 @@ pub(crate) fn verifying() -> Vec<Version> {
 /// goes with it. `$1` is the root, `$2` the path of containerd there.
 const SUPERVISOR: &str = r#"
 set -e
+# runc wants a mount point as its root.
+mount --bind "$1" "$1"
 mount -t proc proc "$1/proc"
 mount --rbind /dev "$1/dev"
 mount --rbind /sys "$1/sys"
@@ -109,6 +112,20 @@ pub(crate) struct Host {
     supervisor: Option<Process>,
     pub(crate) version: Version,
     folder: Folder,
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.halt();
+    }
+}
+
+/// Whether there is a process that has not ended, by its `proc_pid_stat(5)`.
+pub(crate) fn runs(stat: &Path) -> bool {
+    let stat = fs::read_to_string(stat).unwrap_or_default();
+    let state = stat.rsplit(')').next().unwrap_or_default().trim_start();
+    // A zombie has ended, and waits for its parent to ask after it.
+    !state.is_empty() && !state.starts_with('Z')
 }
 
 impl Host {
@@ -170,7 +187,10 @@ impl Host {
             .arg(self.root())
             .arg("/usr/bin/containerd")
             .env_clear()
-            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+            .env(
+                "PATH",
+                "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            );
         let log = self.folder.join("containerd.log");
         let mut process = Process::start("the supervisor", &mut command, &log)?;
         let socket = self.socket();
@@ -182,7 +202,20 @@ impl Host {
 
     /// Ends the supervisor, and with it containerd and everything that it started.
     pub(crate) fn halt(&mut self) {
-        self.supervisor = None;
+        let Some(supervisor) = self.supervisor.take() else {
+            return;
+        };
+        let pid = supervisor.id();
+        let first = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        drop(supervisor);
+        // The first process of the namespace is gone when all others are, so that none of them
+        // writes any more.
+        let first = first.unwrap_or_default();
+        let stat = PathBuf::from(format!("/proc/{}/stat", first.trim()));
+        let begin = Instant::now();
+        while runs(&stat) && begin.elapsed() < LIMIT {
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// The node's root.

@@ -9,12 +9,12 @@ use policy::paths::CONTAINERD_DROP_IN;
 use crate::agent::{ALLOWED, Agent, DISABLED, policy, wish};
 use crate::configs::{Config, Format, Table};
 use crate::detection::strict;
-use crate::host::{Host, LIMIT, verifying};
+use crate::host::{Host, LIMIT, Version, verifying};
 use crate::tree::{Tree, differences, tree};
 
 /// A node before it had an agent, and what its configuration is changed by.
 async fn scene(
-    version: crate::host::Version,
+    version: Version,
     format: Format,
     change: fn(Config) -> Config,
 ) -> Result<(Host, Tree)> {
@@ -88,7 +88,10 @@ async fn an_agent_that_ends_leaves_everything_in_force() -> Result<()> {
         let mut agent = Agent::start(&host, ALLOWED)?;
         let status = agent.enforces().await?;
         let first: serde_json::Value = serde_json::from_str(&applied)?;
-        ensure!(status["lastAppliedTime"] == first["lastAppliedTime"], "{status:#}");
+        ensure!(
+            status["lastAppliedTime"] == first["lastAppliedTime"],
+            "{status:#}"
+        );
         ensure!(tree(&host.root())? == before && host.starts() == 1);
     }
     Ok(())

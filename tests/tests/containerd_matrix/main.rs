@@ -12,7 +12,6 @@
 
 #![allow(
     clippy::expect_used,
-    clippy::panic,
     reason = "it is how a test fails, and helper functions of tests"
 )]
 

@@ -8,7 +8,7 @@ use policy::paths::CONTAINERD_DROP_IN;
 
 use crate::agent::{ALLOWED, Agent, Status, Wish, wish};
 use crate::configs::{Config, Format, Table};
-use crate::host::{Host, LIMIT, verifying};
+use crate::host::{Host, LIMIT, full, verifying};
 use crate::tree::{below, differences};
 
 /// A program that runs until it is ended, and needs no file: it listens on a port that is free.
@@ -49,8 +49,10 @@ async fn where_no_restart_is_allowed_the_change_is_told_and_not_made() -> Result
                 "+discard_unpacked_layers = false",
                 "+bin_dir = \"/opt/nodeseal/image-verifier\"",
             ] {
-                ensure!(told.replace('\'', "\"").contains(&line.replace('\'', "\"")),
-                    "no {line} in:\n{told}");
+                ensure!(
+                    told.replace('\'', "\"").contains(&line.replace('\'', "\"")),
+                    "no {line} in:\n{told}"
+                );
             }
 
             // Who does as it says has what the agent would have made.
@@ -60,14 +62,21 @@ async fn where_no_restart_is_allowed_the_change_is_told_and_not_made() -> Result
             drop(agent);
             let root = host.read("etc/containerd/config.toml").unwrap_or_default();
             ensure!(root != config.to_string(), "{root}");
-            for line in told.lines().filter(|line| line.starts_with('+') && !line.starts_with("+++")) {
+            for line in told
+                .lines()
+                .filter(|line| line.starts_with('+') && !line.starts_with("+++"))
+            {
                 let there = [host.read(CONTAINERD_DROP_IN), Some(root.clone())];
                 let is_there = there.iter().flatten().any(|file| {
-                    file.lines().any(|of_file| Some(of_file) == line.strip_prefix('+'))
+                    file.lines()
+                        .any(|of_file| Some(of_file) == line.strip_prefix('+'))
                 });
                 ensure!(is_there, "{line} is in neither file");
             }
-            println!("containerd {} {format:?}: pending, then done", version.number);
+            println!(
+                "containerd {} {format:?}: pending, then done",
+                version.number
+            );
         }
     }
     Ok(())
@@ -90,6 +99,7 @@ async fn a_container_survives_the_restart() -> Result<()> {
             "run",
             "--detach",
             "--net-host",
+            "--null-io",
             "--rootfs",
             "/var/container",
             "survivor",
@@ -115,6 +125,10 @@ async fn a_container_survives_the_restart() -> Result<()> {
 /// which no look at the files can tell.
 #[tokio::test]
 async fn a_containerd_that_does_not_come_back_gets_its_configuration_back() -> Result<()> {
+    // The agent waits for minutes before it gives up.
+    if !full() {
+        return Ok(());
+    }
     for version in verifying() {
         let (host, config) = Host::with(version, version.formats[0], bypassed).await?;
         let format = version.formats[0].number();
@@ -125,18 +139,25 @@ async fn a_containerd_that_does_not_come_back_gets_its_configuration_back() -> R
         let status = agent
             .until("Applied=RolledBack", Duration::from_mins(4), |status| {
                 status.is("Applied", "False", "RolledBack")
-                    && status.is("Detected", "True", "Detected")
             })
             .await?;
         let after = below(&host.path("etc/containerd"))?;
-        ensure!(after == before, "{:?} {status:#}", differences(&before, &after));
+        ensure!(
+            after == before,
+            "{:?} {status:#}",
+            differences(&before, &after)
+        );
         ensure!(host.read("etc/containerd/config.toml") == Some(config.to_string()));
         wait_for("containerd", LIMIT, async || {
             Ok(host.containerd().await.is_ok().then_some(()))
         })
         .await?;
         let starts = host.starts();
-        ensure!(host.log().contains("deafening"), "it started:\n{}", host.log());
+        ensure!(
+            host.log().contains("deafening"),
+            "it started:\n{}",
+            host.log()
+        );
 
         // What failed is not tried again, until the policies change and the reason is gone.
         std::fs::remove_file(host.path("etc/containerd/conf.d/50-forgotten.toml"))?;

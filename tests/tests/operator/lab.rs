@@ -169,6 +169,11 @@ impl Lab {
 
     /// What a node's agent does: it says that it runs what it shall run.
     pub(crate) async fn agent_applies(&self, node: &str) -> Result<()> {
+        self.agent_says(node, &json!({})).await
+    }
+
+    /// The same, and it says this in its status as well.
+    pub(crate) async fn agent_says(&self, node: &str, also: &Value) -> Result<()> {
         let own = self.node_policies().get(node).await?;
         let condition = |kind: &str, status: &str, reason: &str| {
             json!({
@@ -176,7 +181,7 @@ impl Lab {
                 "lastTransitionTime": "2026-01-01T00:00:00Z",
             })
         };
-        let patch = json!({
+        let mut patch = json!({
             "apiVersion": crds::API_VERSION,
             "kind": "NodeImagePolicy",
             "metadata": { "name": node },
@@ -191,6 +196,9 @@ impl Lab {
                 ],
             },
         });
+        for (field, value) in also.as_object().into_iter().flatten() {
+            patch["status"][field] = value.clone();
+        }
         let params = PatchParams::apply("nodeseal-agent").force();
         let api = self.node_policies();
         api.patch_status(node, &params, &Patch::Apply(patch))

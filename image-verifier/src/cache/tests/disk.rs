@@ -193,28 +193,30 @@ fn beside(world: &World, name: &str) -> Option<Key> {
     (key.bucket() == world.key().bucket()).then_some(key)
 }
 
+/// So many of them, for the names that `name` makes of numbers.
+fn named(world: &World, count: usize, name: impl Fn(u32) -> String) -> Vec<Key> {
+    let keys = (0..).filter_map(|index| beside(world, &name(index)));
+    keys.take(count).collect()
+}
+
+/// Keeps an entry that is so many seconds old.
+fn put_aged(world: &World, key: &Key, age: i64) {
+    assert!(world.cache().put(key, &passed(), at(NOW)).unwrap());
+    let file = fs::File::open(world.bucket().join(key.name())).unwrap();
+    let written = u64::try_from(NOW - age).unwrap();
+    let written = SystemTime::UNIX_EPOCH + Duration::from_secs(written);
+    file.set_modified(written).unwrap();
+}
+
 #[test]
 fn many_tags_of_one_image_evict_nobody_else() {
     let world = World::new();
-    let named = |name: &dyn Fn(u32) -> String, count| -> Vec<Key> {
-        let names = (0..).map(name);
-        names
-            .filter_map(|name| beside(&world, &name))
-            .take(count)
-            .collect()
-    };
-    let others = named(&|index| format!("example.com/other{index}:v1"), 20);
-    let tags = named(
-        &|index| format!("example.com/app:v{index}"),
-        2 * MAX_ENTRIES,
-    );
-    let put = |key: &Key, age: i64| {
-        assert!(world.cache().put(key, &passed(), at(NOW)).unwrap());
-        let file = fs::File::open(world.bucket().join(key.name())).unwrap();
-        let written = u64::try_from(NOW - age).unwrap();
-        let written = SystemTime::UNIX_EPOCH + Duration::from_secs(written);
-        file.set_modified(written).unwrap();
-    };
+    let named = |count, name: &dyn Fn(u32) -> String| named(&world, count, name);
+    let others = named(20, &|index| format!("example.com/other{index}:v1"));
+    let tags = named(2 * MAX_ENTRIES, &|index| {
+        format!("example.com/app:v{index}")
+    });
+    let put = |key: &Key, age: i64| put_aged(&world, key, age);
     let is_kept = |key: &&Key| world.bucket().join(key.name()).exists();
     // They are the oldest of all.
     for key in &others {
@@ -227,18 +229,37 @@ fn many_tags_of_one_image_evict_nobody_else() {
     assert!(is_kept(&&tags[tags.len() - 1]));
     assert_eq!(tags.iter().filter(is_kept).count(), MAX_ENTRIES - 20);
     // Nor does it keep anybody out.
-    let late = named(&|index| format!("example.com/late{index}:v1"), 20);
+    let late = named(20, &|index| format!("example.com/late{index}:v1"));
     for key in &late {
         put(key, 1);
     }
     assert!(others.iter().chain(&late).all(|key| is_kept(&key)));
     assert_eq!(tags.iter().filter(is_kept).count(), MAX_ENTRIES - 40);
     // Where everybody has one, the oldest goes.
-    let crowd = named(&|index| format!("example.com/crowd{index}:v1"), MAX_ENTRIES);
+    let crowd = named(MAX_ENTRIES, &|index| format!("example.com/crowd{index}:v1"));
     for key in &crowd {
         put(key, 0);
     }
     assert!(crowd.iter().all(|key| is_kept(&key)));
+}
+
+#[test]
+fn of_equals_the_new_entrys_repository_makes_room() {
+    let world = World::new();
+    let half = MAX_ENTRIES / 2;
+    let old = named(&world, half, |index| format!("example.com/old:v{index}"));
+    let own = named(&world, half, |index| format!("example.com/app:v{index}"));
+    let single = named(&world, 1, |index| format!("example.com/single{index}:v1"));
+    for (keys, age) in [(&old[..], HOUR), (&single, HOUR), (&own[1..], 1)] {
+        for key in keys {
+            put_aged(&world, key, age);
+        }
+    }
+    put_aged(&world, &own[0], 0);
+    let is_kept = |key: &&Key| world.bucket().join(key.name()).exists();
+    assert!(old.iter().chain(&single).all(|key| is_kept(&key)));
+    assert!(is_kept(&&own[0]));
+    assert_eq!(own.iter().filter(is_kept).count(), half - 1);
 }
 
 #[test]

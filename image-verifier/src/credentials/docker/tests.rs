@@ -73,8 +73,14 @@ async fn null_is_nothing_and_an_odd_value_costs_only_itself() {
     }
     for (json, part) in [
         (r#"{"auths":"hunter2"}"#, "`auths` is not"),
-        (r#"{"auths":{"a.example":"hunter2"}}"#, "the entry `a.example` is not"),
-        (r#"{"auths":{"a.example":{"auth":["hunter2"]}}}"#, "the entry `a.example` is not"),
+        (
+            r#"{"auths":{"a.example":"hunter2"}}"#,
+            "the entry `a.example` is not",
+        ),
+        (
+            r#"{"auths":{"a.example":{"auth":["hunter2"]}}}"#,
+            "the entry `a.example` is not",
+        ),
     ] {
         let (found, notes) = entries(json, "a.example/app");
         assert_eq!(found, Vec::<String>::new());
@@ -85,7 +91,10 @@ async fn null_is_nothing_and_an_odd_value_costs_only_itself() {
     }
     for (json, part) in [
         (r#"{"credHelpers":7}"#, "`credHelpers` is not"),
-        (r#"{"credHelpers":{"a.example":7}}"#, "the helper for `a.example` is not"),
+        (
+            r#"{"credHelpers":{"a.example":7}}"#,
+            "the helper for `a.example` is not",
+        ),
         (r#"{"credsStore":7}"#, "`credsStore` is not"),
     ] {
         let (found, notes) = helped(json, ECHO, "a.example/app").await;

@@ -48,7 +48,10 @@ async fn a_failure_tells_how_it_ended_and_what_it_complains_about_on_a_desk_alon
     let script = Script::new("echo hunter2; echo 'no role' >&2; exit 3");
     let error = script.run(b"", 10).await.unwrap_err();
     let on_node = error.told(&Environment::default());
-    assert!(on_node.ends_with("/program failed (exit status: 3)"), "{on_node}");
+    assert!(
+        on_node.ends_with("/program failed (exit status: 3)"),
+        "{on_node}"
+    );
     assert_eq!(on_node, error.to_string());
     let on_desk = error.told(&Environment::of_desk([]));
     assert_eq!(on_desk, format!("{on_node}: no role"));

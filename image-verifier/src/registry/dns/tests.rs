@@ -230,9 +230,17 @@ async fn a_name_that_a_remote_registry_leads_to_is_never_this_machine() {
         let found = led_to(None, "evil.example", says).await;
         assert_eq!(found, Ok(vec![address.to_owned()]));
     }
-    for address in ["::1", "fe80::1", "::ffff:127.0.0.1", "::ffff:169.254.169.254"] {
+    for address in [
+        "::1",
+        "fe80::1",
+        "::ffff:127.0.0.1",
+        "::ffff:169.254.169.254",
+    ] {
         let says = [Says::Nothing, ip(address)];
-        assert!(led_to(Some(&[]), "evil.example", says).await.is_err(), "{address}");
+        assert!(
+            led_to(Some(&[]), "evil.example", says).await.is_err(),
+            "{address}"
+        );
     }
     // What else it has counts.
     let says = [ip("192.0.2.1"), ip("::1")];

@@ -220,7 +220,8 @@ fn leading_to(target: String) -> SocketAddr {
                 skip_head(&mut BufReader::new(&stream)).unwrap();
                 format!("307 Elsewhere\r\nLocation: {target}")
             };
-            let head = format!("HTTP/1.1 {answer}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+            let head =
+                format!("HTTP/1.1 {answer}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
             // Whoever hangs up has had enough.
             let _ = stream.write_all(head.as_bytes());
         }

@@ -205,9 +205,10 @@ fn of_node(matters: &mut Matters, own: &NodePolicyObject) {
     if let Some(drift) = &own.news.drift {
         let time = drift.last_time.as_ref().map(|time| time.0);
         let count = drift.count;
+        let times = if count == 1 { "time" } else { "times" };
         say(
             NoticeKind::FilesPutBack,
-            format!("files were put back {count} times since the agent started, at last"),
+            format!("files were put back {count} {times} since the agent started, at last"),
             format!("{count} {time:?}"),
             drift.message.as_deref().unwrap_or("it does not say what"),
             time,

@@ -240,7 +240,7 @@ fn what_a_node_tells_about_itself_is_told_on_its_object() {
     assert_eq!(notice.node_uid, Some(world.nodes["a"].meta.uid.clone()));
     assert_eq!(notice.object_kind(), "NodeImagePolicy");
     assert!(
-        notice.note.starts_with("files were put back 1 times since the agent started, at last: /etc/x was changed by someone else . Something"),
+        notice.note.starts_with("files were put back 1 time since the agent started, at last: /etc/x was changed by someone else . Something"),
         "{}",
         notice.note
     );

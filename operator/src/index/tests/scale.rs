@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use crds::types::RefusedImage;
+
 use super::world::{World, cluster, kinds, selecting, spec};
 
 #[test]
@@ -44,4 +46,45 @@ fn five_thousand_nodes_and_a_thousand_policies() {
         "{} (with the test's own copy of all objects)",
         memory.unwrap_or_default()
     );
+}
+
+#[test]
+#[ignore = "a measurement: cargo test --release -p operator -- --ignored --nocapture scale"]
+fn five_thousand_nodes_that_refuse_ten_images_each() {
+    let mut world = World::new();
+    for n in 0..5000 {
+        world.join(&format!("node-{n:04}"), &[]);
+    }
+    for n in 0..1000 {
+        let scope = format!("registry.example/team-{n}");
+        world.apply_policy(&cluster(&format!("p-{n}")), spec(&scope));
+    }
+    world.settle();
+    world.agents_apply();
+    world.later();
+    let began = Instant::now();
+    assert_eq!(world.ask(), []);
+    println!("nothing refused: {:?}", began.elapsed());
+    let nodes: Vec<String> = world.node_policies.keys().cloned().collect();
+    for (n, node) in nodes.iter().enumerate() {
+        let mut own = world.node_policies[node].clone();
+        own.news.refused = (0..10)
+            .map(|m| RefusedImage {
+                image: format!("registry.example/team-{}/app-{n}:{m}", (n + m) % 1000),
+                reason: "NoSignature".to_owned(),
+            })
+            .collect();
+        world.change_node_policy(own);
+    }
+    let began = Instant::now();
+    let writes = world.later();
+    println!(
+        "fifty thousand: {} events, {:?}",
+        writes.len(),
+        began.elapsed()
+    );
+    assert_eq!(writes.len(), 3 * 60, "60 a minute");
+    let began = Instant::now();
+    assert_eq!(world.ask(), []);
+    println!("nothing new: {:?}", began.elapsed());
 }

@@ -157,8 +157,8 @@ fn the_emergency_stop_reaches_nodes_whose_policies_fit_into_no_bundle() {
     }
     world.settle();
     assert_eq!(
-        world.condition(&cluster("large-00"), "Ready"),
-        "False TooLarge"
+        world.condition(&cluster("large-00"), "Stalled"),
+        "True TooLarge"
     );
     world.configure(disabled());
     world.settle();
@@ -222,4 +222,24 @@ fn a_node_that_waits_is_on_its_way_and_one_that_enforces_nothing_is_not_compatib
     assert_eq!(world.condition(&id, "Compatible"), "False NotEnforcing");
     assert_eq!(world.condition(&id, "Programmed"), "True Programmed");
     assert_eq!(world.condition(&id, "Ready"), "False NotEnforcing");
+}
+
+#[test]
+fn the_stop_does_not_wait_until_the_rest_of_the_configuration_is_right() {
+    let (mut world, _) = running();
+    let mut config = disabled();
+    config.exempt_images = vec!["Not A Scope".to_owned()];
+    world.configure(config.clone());
+    world.settle();
+    let told = |world: &World| world.bundle_of("a").settings().enforcement;
+    assert_eq!(told(&world), settings::Enforcement::Disabled);
+    // Only a configuration that is right ends it.
+    config.enforcement = Enforcement::Enabled;
+    world.configure(config.clone());
+    world.settle();
+    assert_eq!(told(&world), settings::Enforcement::Disabled);
+    config.exempt_images.clear();
+    world.configure(config);
+    world.settle();
+    assert_eq!(told(&world), settings::Enforcement::Enabled);
 }

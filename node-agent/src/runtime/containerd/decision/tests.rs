@@ -43,7 +43,9 @@ impl Markers for Node {
 
 fn node(root: &str, more: &[(&str, &str)]) -> Node {
     let root = (ROOT.to_owned(), format!("version = 3\n{root}"));
-    let more = more.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned()));
+    let more = more
+        .iter()
+        .map(|(path, text)| ((*path).to_owned(), (*text).to_owned()));
     Node(more.chain([root]).collect())
 }
 
@@ -75,13 +77,20 @@ fn asked(node: &Node, ask: &Ask<'_>) -> Decision {
 }
 
 fn paths(decision: &Decision) -> Vec<&str> {
-    decision.edits.iter().map(|edit| edit.path.as_str()).collect()
+    decision
+        .edits
+        .iter()
+        .map(|edit| edit.path.as_str())
+        .collect()
 }
 
 #[test]
 fn where_pulls_go_through_a_folder_the_verifier_goes_there_and_nothing_else_changes() {
     let decision = asked(&node("", &[]), &PLAIN);
-    assert_eq!(decision.place.bin_dir(), "/opt/containerd/image-verifier/bin");
+    assert_eq!(
+        decision.place.bin_dir(),
+        "/opt/containerd/image-verifier/bin"
+    );
     assert_eq!(paths(&decision), [""; 0]);
     assert_eq!(decision.not_enforcing, None);
 }

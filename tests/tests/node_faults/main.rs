@@ -1,0 +1,43 @@
+//! Faults: what can go wrong on a node, done to it, and what is then true of its pulls.
+//!
+//! ```text
+//! Case ─▶ a node ─▶ the fault ─▶ afterwards the old policies or the new ones are in force, entirely
+//!           │
+//!           └─ Sight: decides by the node's files all the while, or pulls through a real containerd
+//! ```
+//!
+//! `cargo test -p e2e --test node_faults` runs them side by side and prints a table; with
+//! `NODESEAL_FULL` also those that take minutes, each point of an apply, and the soak. With
+//! `NODESEAL_FAULT=<part of a name>` only those.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "it is how a test fails, and helper functions of tests"
+)]
+
+mod agents;
+mod disk;
+mod drift;
+mod node;
+mod policies;
+mod records;
+mod run;
+mod sight;
+
+use anyhow::Result;
+
+/// The fewest faults that there are.
+const LEAST: usize = 20;
+
+#[test]
+fn every_fault_is_survived() -> Result<()> {
+    let cases = [
+        disk::cases(),
+        agents::cases(),
+        records::cases(),
+        policies::cases(),
+        drift::cases(),
+    ];
+    run::run(cases.into_iter().flatten().collect(), LEAST)
+}
