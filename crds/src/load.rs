@@ -121,24 +121,9 @@ fn refuse(loaded: &mut Loaded, beside: &mut Beside, document: &Document, name: &
 /// What only the operator acts on. Said where the value is not the one that holds anyway.
 fn note_cluster_only(report: &mut Report<'_>, spec: &EnforcementConfigSpec) {
     let default = EnforcementConfigSpec::default();
-    let (containerd, crio) = (&spec.containerd, &spec.crio);
     for (field, differs) in [
         ("rollout", spec.rollout != default.rollout),
         ("taint", spec.taint != default.taint),
-        (
-            "containerd.restart",
-            containerd.restart != default.containerd.restart,
-        ),
-        (
-            "containerd.fixLocalPull",
-            containerd.fix_local_pull != default.containerd.fix_local_pull,
-        ),
-        ("crio.restart", crio.restart != default.crio.restart),
-        (
-            "crio.staleImages",
-            crio.stale_images != default.crio.stale_images,
-        ),
-        ("probe.interval", spec.probe != default.probe),
     ] {
         if differs {
             let message = "a node that runs without a cluster does not act on this: there, and in `nodeseal render`, it changes nothing";

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use policy::paths::VERIFIER_POLICY;
 use policy::reference::Reference;
-use policy::verifier::{LeftOut, Limits, MAX_BYTES, PolicyTable, VerifierPolicy, VerifierPolicyError};
+use policy::verifier::{
+    LeftOut, Limits, MAX_BYTES, PolicyTable, VerifierPolicy, VerifierPolicyError,
+};
 use rustix::fs::{Mode, OFlags};
 
 /// Why there is no policy to decide by. Every one of them refuses every pull.

@@ -88,7 +88,7 @@ pub(crate) struct Args {
     /// The socket of the runtime that runs, as the kubelet has it [default: the one that is there]
     #[arg(long, value_name = "ADDRESS")]
     runtime_endpoint: Option<String>,
-    /// How the runtime is restarted where the EnforcementConfig allows it
+    /// How the runtime is restarted where the `EnforcementConfig` allows it
     #[arg(long, value_enum, default_value_t = RestartBy::Systemd)]
     restart_by: RestartBy,
     /// The verifier's binary to install; needed for containerd, and cri-o has none
@@ -184,7 +184,9 @@ fn metrics_address(text: &str) -> Result<MetricsAddress, String> {
     if text == "off" {
         return Ok(MetricsAddress(None));
     }
-    let address = text.parse().map_err(|_| "give an address and a port, such as 127.0.0.1:9464")?;
+    let address = text
+        .parse()
+        .map_err(|_| "give an address and a port, such as 127.0.0.1:9464")?;
     Ok(MetricsAddress(Some(address)))
 }
 

@@ -51,11 +51,7 @@ impl Books {
 
     fn proven(&self, proof: &Proof) {
         let (deny, allow, enforcing) = match proof {
-            Proof::Enforcing => (
-                Proved::Passed,
-                Proved::Passed,
-                metrics::Enforcing::Yes,
-            ),
+            Proof::Enforcing => (Proved::Passed, Proved::Passed, metrics::Enforcing::Yes),
             Proof::Bypassed { .. } | Proof::StaleBundle { .. } => {
                 (Proved::Failed, Proved::Unknown, metrics::Enforcing::No)
             }
@@ -141,6 +137,8 @@ impl Books {
 /// The names of the policies in force, as the verifier writes them.
 fn policies(agent: &Agent) -> BTreeSet<String> {
     let table = agent.report().table.as_ref();
-    let requirements = table.into_iter().flat_map(|table| table.requirements().keys());
+    let requirements = table
+        .into_iter()
+        .flat_map(|table| table.requirements().keys());
     requirements.map(ToString::to_string).collect()
 }

@@ -29,7 +29,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
 /// to give back.
 fn uninstall(root: PathBuf) -> anyhow::Result<ExitCode> {
     let node = Root::open(&root)?;
-    if !node.exists(layout::STATE)? && !node.exists(layout::LOCK)? {
+    if !node.exists(policy::paths::STATE_DIR)? {
         println!("nothing of nodeseal's is on {}", root.display());
         return Ok(ExitCode::SUCCESS);
     }
@@ -66,7 +66,12 @@ fn files(root: &std::path::Path) -> anyhow::Result<ExitCode> {
     let state = State::from_json(&content.bytes)
         .with_context(|| format!("the record {}", root.show(layout::STATE)))?;
     for (path, record) in &state.files {
-        print!("{}  {:04o}  {}", record.sha256, record.mode, root.show(path));
+        print!(
+            "{}  {:04o}  {}",
+            record.sha256,
+            record.mode,
+            root.show(path)
+        );
         match &record.original {
             Some(copy) => println!("  (before nodeseal: {})", root.show(copy)),
             None => println!(),

@@ -78,11 +78,13 @@ pub enum CycleError {
     #[error(
         "the record of written files {path} cannot be used: {source}. What is on the node stays in \
          force. Put the node's own policy files back (their copies are in {backups}) and remove \
-         {path}"
+         {path} and {bundle}"
     )]
     Record {
         /// The file.
         path: String,
+        /// The last good policies, by which it is known that there was one.
+        bundle: String,
         /// Where the copies are.
         backups: String,
         /// Why not.
@@ -136,8 +138,10 @@ impl CycleError {
                 Failure::ForeignOwner
             }
             Self::Apply(ApplyError::RolledBack(_)) => Failure::RolledBack,
+            Self::Apply(ApplyError::TooMuch { .. }) | Self::Check(CheckError::TooLarge { .. }) => {
+                Failure::TooLarge
+            }
             Self::File(_) | Self::Verifier(_) | Self::Apply(_) => Failure::WriteFailed,
-            Self::Check(CheckError::TooLarge { .. }) => Failure::TooLarge,
             Self::Ledger { source, .. } if source.is_newer() => Failure::BundleTooNew,
             Self::NothingYet { .. } | Self::Runtime(_) => Failure::Pending,
             Self::Config(_)

@@ -1,7 +1,7 @@
 //! The last part of leaving a node: the agent's own files and folders.
 //!
 //! Before it, everything that the agent wrote elsewhere is given back
-//! ([`crate::runtime::Runtime::leave`]). Only what is known to be nodeseal's is removed, and cut off
+//! ([`crate::runtime::leaving`]). Only what is known to be nodeseal's is removed, and cut off
 //! anywhere it can be done again. What cannot be given back keeps its record and the copies of what
 //! others wrote, so that leaving can be tried again.
 

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
@@ -45,26 +46,40 @@ impl Lock {
             })
         };
         let mut file = root.open_held(layout::LOCK, 0o600)?;
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => {
-                let mut text = String::new();
-                // A pid is short; nothing else is worth reading.
-                let _ = (&mut file).take(32).read_to_string(&mut text);
-                let pid = text.trim();
-                let pid = if pid.is_empty() { "unknown" } else { pid }.to_owned();
-                return Err(LockError::Held {
-                    pid,
-                    root: root.path().display().to_string(),
-                });
-            }
-            Err(errno) => return Err(failed("lock", errno.into())),
+        Self::hold(root, &mut file)?;
+        // One that was opened before an agent that leaves the node removed it keeps nobody out.
+        let links = file.metadata().map_err(|error| failed("look at", error))?;
+        if links.nlink() == 0 {
+            file = root.open_held(layout::LOCK, 0o600)?;
+            Self::hold(root, &mut file)?;
         }
         file.set_len(0)
             .and_then(|()| file.rewind())
             .and_then(|()| writeln!(file, "{}", std::process::id()))
             .map_err(|error| failed("write", error))?;
         Ok(Self { _file: file })
+    }
+
+    fn hold(root: &Root, file: &mut File) -> Result<(), LockError> {
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(()),
+            Err(Errno::WOULDBLOCK) => {
+                let mut text = String::new();
+                // A pid is short; nothing else is worth reading.
+                let _ = file.take(32).read_to_string(&mut text);
+                let pid = text.trim();
+                let pid = if pid.is_empty() { "unknown" } else { pid }.to_owned();
+                Err(LockError::Held {
+                    pid,
+                    root: root.path().display().to_string(),
+                })
+            }
+            Err(errno) => Err(LockError::File(FileError::Io {
+                action: "lock",
+                path: root.show(layout::LOCK),
+                source: errno.into(),
+            })),
+        }
     }
 }
 

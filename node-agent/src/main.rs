@@ -93,18 +93,28 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
     runtime.block_on(async {
         let Some(cluster) = cluster else {
             return Ok::<_, anyhow::Error>(
-                watch::run(agent, hands, Some(books), recheck, None, |_, look| news(look)).await?,
+                watch::run(agent, hands, Some(books), recheck, None, |_, look| {
+                    news(look)
+                })
+                .await?,
             );
         };
         let calls = Calls::new(&cluster).await?;
         let (orders, taken) = channel(Order::default());
         let (says, said) = channel(None);
         let follow = cluster::follow(calls, agent.stored_bundle(), orders, said);
-        let keep = watch::run(agent, hands, Some(books), recheck, Some(taken), |_, look| {
-            news(look);
-            let (status, generation) = (look.status.clone(), look.generation);
-            says.send_replace(Some(Said { status, generation }));
-        });
+        let keep = watch::run(
+            agent,
+            hands,
+            Some(books),
+            recheck,
+            Some(taken),
+            |_, look| {
+                news(look);
+                let (status, generation) = (look.status.clone(), look.generation);
+                says.send_replace(Some(Said { status, generation }));
+            },
+        );
         tokio::select! {
             ended = keep => Ok(ended?),
             () = follow => bail!("the cluster is not followed any more"),

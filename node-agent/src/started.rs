@@ -31,7 +31,7 @@ pub struct Reads {
 pub struct Running {
     /// The process.
     pub process: Start,
-    /// When it started, to within [`BLUR`].
+    /// When it started, to within two seconds.
     pub started_at: SystemTime,
     /// The digest of the configuration on the disk.
     pub config: Digest,

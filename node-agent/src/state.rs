@@ -60,6 +60,9 @@ impl Default for State {
 /// Why a record cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
+    /// There are policies that were applied, and no record of what was written for them.
+    #[error("it is gone")]
+    Gone,
     /// Not the JSON that the agent writes.
     #[error("it cannot be read ({0})")]
     Json(#[from] serde_json::Error),

@@ -396,7 +396,13 @@ impl Peer {
 
     /// Builds into a temporary folder, which takes its name only when whole.
     fn build(&self, home: &Path) -> Result<()> {
-        let temporary = home.with_extension(format!("{}.tmp", process::id()));
+        // Not by its extension: the names of versions have dots.
+        let beside = |end: &str| {
+            let mut path = home.as_os_str().to_owned();
+            path.push(end);
+            PathBuf::from(path)
+        };
+        let temporary = beside(&format!(".{}.tmp", process::id()));
         let bin = temporary.join("bin");
         fs::create_dir_all(&bin).with_context(|| format!("create {}", bin.display()))?;
 
@@ -408,7 +414,7 @@ impl Peer {
         // A folder as output takes several programs; it must end in a slash or exist.
         go.arg("-o").arg(&bin);
         go.args(self.binaries.iter().map(|binary| binary.package));
-        let log = home.with_extension("log");
+        let log = beside(".log");
         command::run_logged(&format!("peers: building {}", self.name), &mut go, &log)?;
 
         for binary in self.binaries {

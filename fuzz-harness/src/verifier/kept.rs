@@ -125,7 +125,8 @@ impl Kept {
         };
         let buckets = found(place.root().join(policy::paths::STATE_DIR).join("cache"));
         let mut files = buckets.into_iter().flat_map(found);
-        let path = files.find(|path| path.file_name().is_some_and(|name| name.len() == 64));
+        // Beside it lies the lock of the folder.
+        let path = files.find(|path| path.file_name().is_some_and(|name| name.len() > 64));
         let path = path.expect("the entry");
         Self {
             place,
@@ -138,7 +139,7 @@ impl Kept {
     /// The first line that fits a body.
     fn head(&self, body: &[u8]) -> Vec<u8> {
         let name = self.path.file_name().unwrap_or_default().to_string_lossy();
-        format!("nodeseal-verdict 1 {name} {}\n", Digest::of(body)).into_bytes()
+        format!("nodeseal-verdict 2 {name} {}\n", Digest::of(body)).into_bytes()
     }
 
     /// What is made of an entry with these bytes. What is not believed is removed.

@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use crate::payload;
 use crate::reason::Reason;
+use crate::sigstore;
 
 /// The most bytes of a bundle. cosign's have below 20 KiB: a certificate, a log entry, and a statement
 /// of below 1 KiB.
@@ -21,13 +22,6 @@ pub(super) const MAX_BUNDLE: usize = 512 * 1024;
 /// below 1 KiB; annotations (`cosign sign -a`) stand in it and add to that. As a tree of values it is
 /// below 9 MiB.
 pub(super) const MAX_PAYLOAD: usize = 64 * 1024;
-/// The most values of a bundle, and of a statement. A bundle with as much evidence as is looked at
-/// ([`crate::sigstore::bundle::MAX_EVIDENCE`]) has about 2,000.
-const MAX_VALUES: usize = 8 * 1024;
-/// How deep objects and lists may stand in each other. Those of cosign and of the bundle's specification
-/// do so to a depth of 6.
-const MAX_DEPTH: usize = 32;
-
 /// What is wrong, under its word and in words.
 type Refused = (Reason, String);
 
@@ -91,51 +85,7 @@ fn enclosed(json: &[u8]) -> Option<(String, Vec<u8>)> {
 }
 
 fn check_shape(json: &[u8]) -> Result<(), Refused> {
-    let Shape { values, depth } = Shape::of(json);
-    if depth > MAX_DEPTH {
-        return Err(exceeds(&format!(
-            "values more than {MAX_DEPTH} levels deep"
-        )));
-    }
-    if values > MAX_VALUES {
-        return Err(exceeds(&format!("more than {MAX_VALUES} values")));
-    }
-    Ok(())
-}
-
-/// How many values a JSON text has, and how deep they stand. Up to its first error a text means the same
-/// to this as to a parser, which does not get beyond that.
-#[derive(Debug, PartialEq, Eq)]
-struct Shape {
-    values: usize,
-    depth: usize,
-}
-
-impl Shape {
-    fn of(json: &[u8]) -> Self {
-        let mut shape = Self {
-            values: 1,
-            depth: 0,
-        };
-        let (mut level, mut quoted, mut escaped) = (0_usize, false, false);
-        for &byte in json {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' if quoted => escaped = true,
-                b'"' => quoted = !quoted,
-                _ if quoted => {}
-                b'{' | b'[' => {
-                    level += 1;
-                    shape.depth = shape.depth.max(level);
-                    shape.values += 1;
-                }
-                b'}' | b']' => level = level.saturating_sub(1),
-                b',' => shape.values += 1,
-                _ => {}
-            }
-        }
-        shape
-    }
+    sigstore::shape::excess(json).map_or(Ok(()), |what| Err(exceeds(&what)))
 }
 
 #[cfg(test)]
@@ -144,6 +94,7 @@ mod tests {
 
     use super::*;
     use crate::payload::{IN_TOTO, SIGN_PREDICATE};
+    use crate::sigstore::shape::{MAX_DEPTH, MAX_VALUES};
 
     fn statement(predicate_type: &str, predicate: &str) -> Vec<u8> {
         let kind = "https://in-toto.io/Statement/v1";
@@ -156,19 +107,6 @@ mod tests {
     fn bundle(payload: &[u8]) -> Vec<u8> {
         let envelope = json!({"payloadType": IN_TOTO, "payload": BASE64.encode(payload)});
         json!({"dsseEnvelope": envelope}).to_string().into_bytes()
-    }
-
-    #[test]
-    fn values_are_counted_outside_of_texts() {
-        let shape = |text: &str| {
-            let Shape { values, depth } = Shape::of(text.as_bytes());
-            (values, depth)
-        };
-        assert_eq!(shape("1"), (1, 0));
-        assert_eq!(shape("[1,2]"), (3, 1));
-        assert_eq!(shape(r#"{"a":[{}],"b":2}"#), (5, 3));
-        assert_eq!(shape(r#"["[,{\",[","\\"]"#), (3, 1));
-        assert_eq!(shape("]]]"), (1, 0));
     }
 
     #[test]

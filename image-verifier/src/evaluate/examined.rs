@@ -23,13 +23,16 @@ use crate::sigstore::{
     verify_with_keys, verify_with_pki,
 };
 
+/// Until when a good signature counts, where that is less than for good.
+type Until = Result<Option<Timestamp>, VerifyError>;
+
 /// What is known of one candidate without regard to a policy; each part is worked out once.
 pub(super) struct Examined<'a, 'c> {
     pub(super) candidate: &'c Candidate,
     digest: &'c Digest,
     now: Timestamp,
     material: &'c Material<'a>,
-    by_key: BTreeMap<(&'a PublicKey, Option<&'a Digest>), Result<(), VerifyError>>,
+    by_key: BTreeMap<(&'a PublicKey, Option<&'a Digest>), Until>,
     keyless: BTreeMap<&'a Digest, Result<Unmatched, VerifyError>>,
     /// By the place of the authority in the material; until when it holds.
     by_pki: BTreeMap<usize, Result<Option<Timestamp>, VerifyError>>,
@@ -78,9 +81,9 @@ impl<'a, 'c> Examined<'a, 'c> {
         let mut failure = VerifyError::Signature("there is no key".into());
         for key in signer.keys() {
             match self.by_key(key, signer.log()) {
-                Ok(()) => {
+                Ok(valid_until) => {
                     let mark = Mark::Key(key.fingerprint());
-                    return Ok(self.proof([mark], None, signer.log()));
+                    return Ok(self.proof([mark], valid_until, signer.log()));
                 }
                 // Any other failure is by the right key, and so tells more.
                 Err(VerifyError::Signature(_)) if !matches!(failure, VerifyError::Signature(_)) => {
@@ -95,7 +98,7 @@ impl<'a, 'c> Examined<'a, 'c> {
         &mut self,
         key: &'a PublicKey,
         log: Option<&'a TrustedRoot>,
-    ) -> Result<(), VerifyError> {
+    ) -> Result<Option<Timestamp>, VerifyError> {
         let place = (key, log.map(|root| &root.reference().digest));
         if let Some(known) = self.by_key.get(&place) {
             return known.clone();
@@ -105,7 +108,11 @@ impl<'a, 'c> Examined<'a, 'c> {
         verified
     }
 
-    fn verify_by_key(&self, key: &PublicKey, log: Option<&TrustedRoot>) -> Result<(), VerifyError> {
+    fn verify_by_key(
+        &self,
+        key: &PublicKey,
+        log: Option<&TrustedRoot>,
+    ) -> Result<Option<Timestamp>, VerifyError> {
         let log = match log {
             None => LogEntry::NotDemanded,
             Some(root) => LogEntry::Demanded(self.material.root(root)?),
@@ -117,8 +124,8 @@ impl<'a, 'c> Examined<'a, 'c> {
                 verify_with_keys(bundle, &Artifact::Digest(self.digest), keys, log)
             }
         };
-        // That there is one says everything.
-        accepted.map(drop)
+        // Where its log entry has no time of its own, it counts as long as its log does.
+        accepted.map(|accepted| accepted.valid_until())
     }
 
     fn by_identity(&mut self, signer: &'a KeylessSigner) -> Result<Proof, VerifyError> {

@@ -35,7 +35,7 @@ mod log_window;
 mod logged_hash;
 pub mod pki;
 mod raw;
-mod shape;
+pub(crate) mod shape;
 #[cfg(test)]
 pub(crate) mod testing;
 mod trust;

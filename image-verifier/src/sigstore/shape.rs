@@ -3,15 +3,15 @@
 //! The library keeps what it does not know of a bundle until it has read all of it, as a tree of values
 //! that takes up to a hundred times the bytes of its text.
 
-/// The most values of a bundle. One with as much evidence as is looked at has about 2,000.
-const MAX_VALUES: usize = 8 * 1024;
+/// The most values of a bundle, and of a statement. One with as much evidence as is looked at has about 2,000.
+pub(crate) const MAX_VALUES: usize = 8 * 1024;
 /// How deep objects and lists may stand in each other. Those of the bundle's specification do so to a
 /// depth of 6.
-const MAX_DEPTH: usize = 32;
+pub(crate) const MAX_DEPTH: usize = 32;
 
 /// What is too much about a text; nothing if all of it is within the limits. Up to its first error a
 /// text means the same to this as to a parser, which does not get beyond that.
-pub(super) fn excess(json: &[u8]) -> Option<String> {
+pub(crate) fn excess(json: &[u8]) -> Option<String> {
     let (mut values, mut depth) = (1_usize, 0_usize);
     let (mut quoted, mut escaped) = (false, false);
     for &byte in json {

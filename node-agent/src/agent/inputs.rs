@@ -9,7 +9,7 @@ use crate::error::CycleError;
 use crate::ledger::{Ledger, LedgerError};
 use crate::merge::{self, Merged, Reading, SettingsReading};
 use crate::runtime::Runtime;
-use crate::state::State;
+use crate::state::{State, StateError};
 use crate::status::{Problem, Report};
 use crate::transaction::READ_LIMIT;
 use crate::{layout, reading};
@@ -120,14 +120,18 @@ impl Agent {
     /// The record of written files. A damaged one only costs a copy of each file that differs,
     /// but where files build on the node's own, these could no longer be told from ours.
     pub(super) fn state(&self) -> Result<(State, Option<String>), CycleError> {
-        let Some(content) = self.root.read(layout::STATE, READ_LIMIT)? else {
-            return Ok((State::default(), None));
+        let read = match self.root.read(layout::STATE, READ_LIMIT)? {
+            Some(content) => State::from_json(&content.bytes),
+            // Before the first apply there is neither.
+            None if !self.root.exists(layout::BUNDLE)? => return Ok((State::default(), None)),
+            None => Err(StateError::Gone),
         };
-        Ok(match State::from_json(&content.bytes) {
+        Ok(match read {
             Ok(state) => (state, None),
             Err(source) if !matches!(self.runtime(), Ok(Runtime::Containerd(_))) => {
                 return Err(CycleError::Record {
                     path: self.root.show(layout::STATE),
+                    bundle: self.root.show(layout::BUNDLE),
                     backups: self.root.show(layout::BACKUP_DIR),
                     source,
                 });

@@ -24,9 +24,9 @@ use crate::refresh::Stale;
 /// Where processes show, unless a test has them elsewhere.
 pub const PROC: &str = "/proc";
 /// How long one image may take that is pulled again: its layers are there.
-const PULL: Duration = Duration::from_secs(60);
+const PULL: Duration = Duration::from_mins(1);
 /// How long pulling again may take at a time; what is left follows after a status.
-const PULLS: Duration = Duration::from_secs(120);
+const PULLS: Duration = Duration::from_mins(2);
 /// How many images are pulled again at once.
 const AT_ONCE: usize = 2;
 

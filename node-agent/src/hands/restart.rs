@@ -10,12 +10,12 @@ use crate::agent::Restarted;
 use crate::live::{self, Endpoint, EndpointError};
 
 /// How long systemd may take for a restart.
-const RESTART: Duration = Duration::from_secs(60);
+const RESTART: Duration = Duration::from_mins(1);
 /// How long a supervisor may take to start what has ended. Meanwhile no pod starts, and what is taken
 /// back only then may be the cause.
 const SUPERVISED: Duration = Duration::from_secs(30);
 /// How long the runtime may take to answer after it.
-const ANSWER: Duration = Duration::from_secs(60);
+const ANSWER: Duration = Duration::from_mins(1);
 /// How long it is asked whether it goes on, where the restart itself failed.
 const STILL: Duration = Duration::from_secs(2);
 /// How often it is asked meanwhile.

@@ -105,10 +105,10 @@ fn of(image: &Image, demands: &Demands<'_>) -> Vec<Stale> {
     wanted
         .into_iter()
         .map(|(reference, demands)| {
-            let lines: String = demands.iter().map(|demand| format!("{demand}\n")).collect();
+            let demands: Vec<String> = demands.iter().map(ToString::to_string).collect();
             Stale {
                 reference: reference.to_owned(),
-                demand: Digest::of(lines.as_bytes()),
+                demand: Digest::of(demands.join("\n").as_bytes()),
             }
         })
         .collect()

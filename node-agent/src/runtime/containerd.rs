@@ -83,7 +83,7 @@ impl Containerd {
         let before = before(node.state);
         let decision = self.decide(node.root, &layout, before.as_ref(), bundle, report)?;
         let facts = self.facts(&decision);
-        let exempt = self.exempt(&decision, node, report);
+        let exempt = Self::exempt(&decision, node, report);
         let flat = flatten(bundle, &exempt);
         let files = render(&flat, &bundle.digest(), &facts);
         check::containerd(&files, &facts)?;
@@ -181,7 +181,7 @@ impl Containerd {
         facts
     }
 
-    fn exempt(&self, decision: &Decision, node: Node<'_>, report: &mut Report) -> NodeFacts {
+    fn exempt(decision: &Decision, node: Node<'_>, report: &mut Report) -> NodeFacts {
         let image = decision.effective.images.sandbox_image.as_ref();
         let by = image
             .and_then(|image| image.origin.as_ref())

@@ -43,7 +43,11 @@ impl Node {
     fn new(signature_policy: &str) -> Result<Self> {
         let folder = Folder::new("crio-agent")?;
         let root = folder.join("root");
-        for dir in ["etc/crio/crio.conf.d", "etc/containers/registries.d", "run/crio"] {
+        for dir in [
+            "etc/crio/crio.conf.d",
+            "etc/containers/registries.d",
+            "run/crio",
+        ] {
             fs::create_dir_all(root.join(dir))?;
         }
         fs::create_dir(folder.join("policies"))?;
@@ -113,8 +117,12 @@ impl Node {
     fn condition(&self, kind: &str) -> String {
         let status = self.status();
         let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
-        let found = conditions.iter().find(|condition| condition["type"] == kind);
-        found.map_or(String::new(), |c| format!("{} {} {}", c["status"], c["reason"], c["message"]))
+        let found = conditions
+            .iter()
+            .find(|condition| condition["type"] == kind);
+        found.map_or(String::new(), |c| {
+            format!("{} {} {}", c["status"], c["reason"], c["message"])
+        })
     }
 
     async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) -> Result<()> {
@@ -136,23 +144,36 @@ async fn policies_wait_until_covered_images_have_their_signatures() -> Result<()
         node.condition("Applied").contains("StaleImages")
     })
     .await?;
-    assert!(node.condition("Applied").contains("covered.example/app@sha256:1"));
+    assert!(
+        node.condition("Applied")
+            .contains("covered.example/app@sha256:1")
+    );
     // Signatures are looked up already; no rule has changed.
     assert!(node.read(REGISTRIES).contains("covered.example"));
     assert_eq!(node.read(POLICY), SHIPPED);
     let asked = node.crio.pulls();
-    assert!(asked.iter().all(|image| image == &format!("covered.example/app@{DIGEST}")));
+    assert!(
+        asked
+            .iter()
+            .all(|image| image == &format!("covered.example/app@{DIGEST}"))
+    );
 
     node.crio.on_pull(|_| async { Ok::<(), Status>(()) });
-    node.until("the policy", |node| node.read(POLICY).contains("covered.example"))
-        .await?;
-    node.until("the status", |node| node.condition("Applied").contains("\"True\""))
-        .await?;
+    node.until("the policy", |node| {
+        node.read(POLICY).contains("covered.example")
+    })
+    .await?;
+    node.until("the status", |node| {
+        node.condition("Applied").contains("\"True\"")
+    })
+    .await?;
     // What is fresh stays so, also for another agent.
     let asked = node.crio.pulls().len();
     node.start()?;
-    node.until("another look", |node| node.agent.as_ref().is_some_and(|a| !a.log().is_empty()))
-        .await?;
+    node.until("another look", |node| {
+        node.agent.as_ref().is_some_and(|a| !a.log().is_empty())
+    })
+    .await?;
     assert_eq!(node.crio.pulls().len(), asked);
     Ok(())
 }
@@ -163,8 +184,10 @@ async fn policies_do_not_wait_where_they_are_told_not_to() -> Result<()> {
     node.policies("staleImages: Proceed")?;
     node.crio.refuse("the registry is down");
     node.start()?;
-    node.until("the policy", |node| node.read(POLICY).contains("covered.example"))
-        .await?;
+    node.until("the policy", |node| {
+        node.read(POLICY).contains("covered.example")
+    })
+    .await?;
     assert!(!node.crio.pulls().is_empty(), "they were tried first");
     Ok(())
 }
@@ -184,8 +207,8 @@ async fn what_is_in_force_is_what_is_written() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_crio_that_reads_no_policy_is_told_and_left_alone_unless_it_may_be_restarted() -> Result<()>
-{
+async fn a_crio_that_reads_no_policy_is_told_and_left_alone_unless_it_may_be_restarted()
+-> Result<()> {
     let mut node = Node::new("")?;
     node.policies("restart: Never")?;
     node.start()?;
@@ -206,8 +229,10 @@ async fn a_crio_that_does_not_answer_changes_nothing() -> Result<()> {
     let mut node = Node::new("/etc/crio/policy.json")?;
     node.policies("")?;
     node.start()?;
-    node.until("the policy", |node| node.read(POLICY).contains("covered.example"))
-        .await?;
+    node.until("the policy", |node| {
+        node.read(POLICY).contains("covered.example")
+    })
+    .await?;
     node.crio.stop();
     node.until("the silence", |node| {
         node.condition("Detected").contains("NoAnswer")
@@ -215,7 +240,9 @@ async fn a_crio_that_does_not_answer_changes_nothing() -> Result<()> {
     .await?;
     assert!(node.read(POLICY).contains("covered.example"));
     node.crio.restart()?;
-    node.until("the answer", |node| node.condition("Detected").contains("\"True\""))
-        .await?;
+    node.until("the answer", |node| {
+        node.condition("Detected").contains("\"True\"")
+    })
+    .await?;
     Ok(())
 }

@@ -65,7 +65,7 @@ async fn a_credential_helper_opens_a_registry() -> Result<()> {
     .await?;
     let helper = "usr/local/bin/docker-credential-vault";
     desk.script(helper, "echo 'sealed' >&2; exit 1")?;
-    desk.expect(&host, &image, "RegistryDenied", "sealed")
+    desk.expect(&host, &image, "RegistryDenied", "failed (exit status: 1)")
         .await?;
     let answer = json!({"ServerURL": host, "Username": USER, "Secret": PASSWORD});
     let script = format!("read -r server; [ \"$1 $server\" = 'get {host}' ] && echo '{answer}'");
@@ -83,7 +83,7 @@ async fn a_credential_provider_of_the_kubelet_opens_a_registry() -> Result<()> {
     desk.provider(&config)?;
     let plugin = "usr/libexec/providers/cloud";
     desk.script(plugin, "echo 'no role' >&2; exit 1")?;
-    desk.expect(&host, &image, "RegistryDenied", "no role")
+    desk.expect(&host, &image, "RegistryDenied", "failed (exit status: 1)")
         .await?;
     desk.script(plugin, "while :; do read -r x; done")?;
     desk.expect(&host, &image, "RegistryDenied", "gave no answer within")
