@@ -92,6 +92,8 @@ pub struct Agent {
     tried: bool,
     /// The registry of the proof, where one could be had.
     identity: Option<Identity>,
+    /// What is proven of what is in force.
+    to_prove: Option<Prove>,
     /// How the last proof went.
     proven: Option<Proven>,
     /// The runtime was restarted, and did not come back.
@@ -100,6 +102,8 @@ pub struct Agent {
     drift: u64,
     /// What the verifier decided.
     observed: (Refused, Unverified),
+    /// What was met where files were changed, until it is told.
+    applied: Option<Vec<String>>,
     /// What the last look at the files found out.
     report: Report,
 }
@@ -170,10 +174,12 @@ impl Agent {
             order: Order::default(),
             seen: Seen::Told,
             tried: false,
+            to_prove: None,
             proven: None,
             down: false,
             drift: 0,
             observed: Default::default(),
+            applied: None,
             report: Report::default(),
         })
     }
@@ -223,6 +229,18 @@ impl Agent {
         };
     }
 
+    /// Whether files were changed since that was last told.
+    #[must_use]
+    pub fn has_applied(&self) -> bool {
+        self.applied.is_some()
+    }
+
+    /// Whether the runtime has answered before.
+    #[must_use]
+    pub fn knows(&self) -> bool {
+        matches!(self.seen, Seen::Answers(_) | Seen::Silent(Some(_), _))
+    }
+
     /// Takes what the verifier refused lately, and what it never saw. True when that is news.
     pub fn observe(&mut self, refused: Refused, unverified: Unverified) -> bool {
         let observed = (refused, unverified);
@@ -262,6 +280,7 @@ impl Agent {
     /// Everything that was found out, as a status. `now` is for the status alone.
     pub fn conclude(&mut self, now: Timestamp) -> Look {
         let mut report = self.report.clone();
+        report.applied = self.applied.take();
         report.proven.clone_from(&self.proven);
         if let Seen::Silent(_, why) = &self.seen {
             report.silent = Some(why.clone());

@@ -80,7 +80,7 @@ impl Books {
         self.metrics.drifted(agent.drift() - self.drift);
         self.drift = agent.drift();
         let failure = report.failure.as_ref().map(|(failure, _)| *failure);
-        if report.applied.is_some() {
+        if agent.has_applied() {
             self.metrics.applied(metrics::Applied::Done);
             self.metrics.keep_policies(&policies(agent));
         }

@@ -23,8 +23,16 @@ pub fn observe(
         current.verifier_folder = root.entries(&place.folder)?;
     }
     for path in paths.iter().chain(&verifier) {
-        if let Some(seen) = root.seen(path, READ_LIMIT)? {
-            current.files.insert(path.clone(), seen);
+        match root.seen(path, READ_LIMIT) {
+            Ok(Some(seen)) => {
+                current.files.insert(path.clone(), seen);
+            }
+            Ok(None) => {}
+            // A file of ours was there: the link is no more than a change of it.
+            Err(FileError::Symlink { target, .. }) if state.files.contains_key(path) => {
+                current.links.insert(path.clone(), target);
+            }
+            Err(error) => return Err(error),
         }
     }
     for copy in state

@@ -22,10 +22,16 @@ pub const STATE_MODE: u32 = 0o600;
 
 /// Decides what to do, and in which order.
 pub fn plan(current: &Current, state: &State, desired: &Desired) -> Result<Plan, Refusal> {
-    if let Some(place) = &desired.place {
-        current.refuse_unexpected(place)?;
-    }
     let mut draft = Draft::new(current, state, desired.uid);
+    if let Some(place) = &desired.place
+        && let Err(refusal) = current.refuse_unexpected(place)
+    {
+        if !state.files.contains_key(&place.file()) {
+            return Err(refusal);
+        }
+        // It came later: everything else is kept as it should be all the same.
+        draft.plan.unexpected = Some(refusal.to_string());
+    }
     for target in &desired.targets {
         match target {
             Target::Write { path, file, own } => draft.write(path, file, *own),

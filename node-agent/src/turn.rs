@@ -23,6 +23,10 @@ pub async fn turn(
         }
         return (agent.conclude(Timestamp::now()), wants);
     };
+    // What is known of the runtime does for putting a file back; asking it takes time.
+    if agent.knows() {
+        agent.bring();
+    }
     let mut wants = Wants::default();
     for _ in 0..MOST {
         agent.see(hands.look().await);

@@ -122,6 +122,26 @@ fn a_folder_at_a_managed_path_is_refused() {
 }
 
 #[test]
+fn a_link_that_takes_the_place_of_a_managed_file_is_put_back() {
+    for path in [POLICY, DROP_IN, VERIFIER] {
+        let node = node();
+        node.once().expect_code(0);
+        let before = node.read(path);
+        let victim = node.dir().join("victim");
+        std::fs::write(&victim, "lets everything pass").unwrap();
+        std::fs::remove_file(node.at(path)).unwrap();
+        symlink(&victim, node.at(path)).unwrap();
+        let ran = node.once().expect_code(0);
+        assert_eq!(node.read(path), before, "{path}");
+        let meta = std::fs::symlink_metadata(node.at(path)).unwrap();
+        assert!(meta.is_file(), "{path}");
+        let notes = ran.text("lastApplyNotes");
+        assert!(notes.contains("had become a symbolic link to"), "{notes}");
+        assert_eq!(std::fs::read(&victim).unwrap(), b"lets everything pass");
+    }
+}
+
+#[test]
 fn the_verifiers_folder_must_be_a_folder_with_nothing_else_in_it() {
     let node = node();
     node.once().expect_code(0);
@@ -135,7 +155,12 @@ fn the_verifiers_folder_must_be_a_folder_with_nothing_else_in_it() {
         message.contains("also holds `other` (regular file)"),
         "{message}"
     );
-    assert_eq!(node.read(POLICY), before);
+    // Nobody else's file is removed, and everything else is kept as it should be.
+    assert_ne!(node.read(POLICY), before);
+    assert!(node.read_text(POLICY).contains("changed.example"));
+    std::fs::remove_file(node.at(POLICY)).unwrap();
+    node.once().expect_code(1);
+    assert!(node.read_text(POLICY).contains("changed.example"));
 
     std::fs::remove_dir_all(node.at(FOLDER)).unwrap();
     symlink("/elsewhere", node.at(FOLDER)).unwrap();

@@ -60,10 +60,20 @@ impl Agent {
             if !matches!(error, CycleError::NothingYet { .. }) {
                 trouble = None;
             }
+            // What is in force goes on being put to the proof.
+            report.bundle = report.bundle.or_else(|| {
+                let last = self.to_prove.as_ref();
+                last.map(|prove| prove.bundle.clone())
+            });
+            wants.proof.clone_from(&self.to_prove);
         }
         // The node is as what is in force asks, and that is not what the cluster asks for.
         report.failure = trouble.or(report.failure);
         report.warnings.extend(self.order.warning.clone());
+        // There may be another look before this one is told.
+        if let Some(notes) = report.applied.take() {
+            self.applied.get_or_insert_default().extend(notes);
+        }
         self.report = report;
         wants
     }
@@ -97,6 +107,9 @@ impl Agent {
             brought.changed |= !plan.steps.is_empty();
             brought.in_force |= in_force;
             self.drift += super::notes::drift(&plan.notes);
+            if let Some(unexpected) = &plan.unexpected {
+                report.failure = Some((Failure::ForeignOwner, unexpected.clone()));
+            }
             notes.extend(plan.notes.iter().map(|note| self.describe(note)));
             state = State::from_json(&plan.state)?;
             report.applied = brought.changed.then(|| notes.clone());
@@ -280,7 +293,8 @@ impl Agent {
         }
         wants.proof = probe
             .filter(|_| report.prove && in_force && wants.restart.is_none())
-            .and_then(|(identity, _)| self.to_prove(subject.bundle.clone(), identity, &ledger));
+            .and_then(|(identity, _)| self.prove(subject.bundle.clone(), identity, &ledger));
+        self.to_prove.clone_from(&wants.proof);
         report.table = rendered.table;
         // Where nothing can be proven, what was brought there without a failure has to do.
         let is_unproven = wants.proof.is_none() && wants.restart.is_none();
@@ -289,7 +303,7 @@ impl Agent {
         }
     }
 
-    fn to_prove(
+    fn prove(
         &self,
         bundle: policy::digest::Digest,
         identity: &Identity,

@@ -31,6 +31,10 @@ impl Agent {
                 show(path),
                 show(copy)
             ),
+            Note::Linked { path, target } => format!(
+                "{} had become a symbolic link to {target}, and is put back",
+                show(path)
+            ),
             Note::PutBack { path } => {
                 format!("{} was removed or changed and is put back", show(path))
             }
@@ -40,7 +44,12 @@ impl Agent {
 
 /// How many files were put back.
 pub(super) fn drift(notes: &[Note]) -> u64 {
-    let is_drift = |note: &&Note| matches!(note, Note::Changed { .. } | Note::PutBack { .. });
+    let is_drift = |note: &&Note| {
+        matches!(
+            note,
+            Note::Changed { .. } | Note::Linked { .. } | Note::PutBack { .. }
+        )
+    };
     notes.iter().filter(is_drift).count() as u64
 }
 

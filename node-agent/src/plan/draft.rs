@@ -154,7 +154,13 @@ impl<'a> Draft<'a> {
                     self.plan.notes.push(Note::Changed { path, copy });
                 }
             }
-            (None, Some(_)) => self.plan.notes.push(Note::PutBack { path: path.clone() }),
+            (None, Some(_)) => self.plan.notes.push(match self.current.links.get(&path) {
+                Some(target) => Note::Linked {
+                    path: path.clone(),
+                    target: target.clone(),
+                },
+                None => Note::PutBack { path: path.clone() },
+            }),
             (Some(backup), Some(record))
                 if role != Role::Edited
                     && (backup.mode != record.mode || backup.uid != self.uid) =>

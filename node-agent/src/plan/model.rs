@@ -17,6 +17,8 @@ pub use crate::root::Seen;
 pub struct Current {
     /// The files at the paths that matter; absent ones are left out.
     pub files: BTreeMap<String, Seen>,
+    /// Symbolic links in the place of files that the agent wrote, with what they point to.
+    pub links: BTreeMap<String, String>,
     /// What was there before nodeseal, by the path of its copy; copies that are lost or damaged
     /// are left out.
     pub originals: BTreeMap<String, Seen>,
@@ -172,6 +174,13 @@ pub enum Note {
         /// Where the copy was.
         copy: String,
     },
+    /// A symbolic link took the place of a file of nodeseal's, which is put back.
+    Linked {
+        /// The file.
+        path: String,
+        /// What the link pointed to.
+        target: String,
+    },
     /// A file of nodeseal's was removed, or its mode or owner changed, and is put back.
     PutBack {
         /// The file.
@@ -192,6 +201,8 @@ pub struct Plan {
     pub folders: BTreeSet<String>,
     /// What to tell.
     pub notes: Vec<Note>,
+    /// What stands in the verifier's folder beside it, and is not the agent's to remove.
+    pub unexpected: Option<String>,
 }
 
 /// Why nothing is done at all.

@@ -216,17 +216,33 @@ fn drift_is_put_back_and_reported() {
 }
 
 #[test]
-fn anything_else_in_the_verifiers_folder_stops_everything() {
+fn nothing_is_installed_beside_anything_else_and_what_came_later_stops_nothing() {
     let desired = desired(b"policy", None, b"v1");
+    let hidden = || Some(vec![(".hidden".to_owned(), EntryKind::File)]);
+    let before = Current {
+        verifier_folder: hidden(),
+        ..Current::default()
+    };
+    let error = plan(&before, &State::default(), &desired).unwrap_err();
+    let error = error.to_string();
+    assert!(error.contains("`.hidden` (regular file)"), "{error}");
+    assert!(error.contains("executes every entry"), "{error}");
+
     let (mut current, state) = applied(&desired, &State::default());
     current
         .verifier_folder
         .as_mut()
         .unwrap()
-        .push((".hidden".to_owned(), EntryKind::File));
-    let error = plan(&current, &state, &desired).unwrap_err().to_string();
-    assert!(error.contains("`.hidden` (regular file)"), "{error}");
-    assert!(error.contains("executes every entry"), "{error}");
+        .extend(hidden().unwrap());
+    current.files.remove(VERIFIER_POLICY);
+    let later = plan(&current, &state, &desired).unwrap();
+    assert_eq!(paths(&later), [VERIFIER_POLICY]);
+    assert!(
+        later
+            .unexpected
+            .unwrap()
+            .contains("`.hidden` (regular file)")
+    );
 }
 
 #[test]

@@ -16,19 +16,30 @@
     reason = "it is how a test fails, and helper functions of tests"
 )]
 
+mod agent;
 mod agents;
+mod api;
+mod cluster;
+#[path = "../containerd_matrix/configs.rs"]
+#[allow(dead_code, reason = "the other test uses the rest")]
+mod configs;
 mod disk;
 mod drift;
+#[path = "../containerd_matrix/host.rs"]
+#[allow(dead_code, reason = "the other test uses the rest")]
+mod host;
+mod live;
 mod node;
 mod policies;
 mod records;
 mod run;
 mod sight;
+mod soak;
 
 use anyhow::Result;
 
 /// The fewest faults that there are.
-const LEAST: usize = 20;
+const LEAST: usize = 120;
 
 #[test]
 fn every_fault_is_survived() -> Result<()> {
@@ -38,6 +49,17 @@ fn every_fault_is_survived() -> Result<()> {
         records::cases(),
         policies::cases(),
         drift::cases(),
+        cluster::cases(),
+        live::cases(),
     ];
     run::run(cases.into_iter().flatten().collect(), LEAST)
+}
+
+/// Ten thousand changes, in the long form alone.
+#[tokio::test]
+async fn soak() -> Result<()> {
+    if !run::full() {
+        return Ok(());
+    }
+    soak::run().await
 }
