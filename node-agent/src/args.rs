@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -212,8 +212,8 @@ fn node_name(text: &str) -> Result<String, String> {
 }
 
 /// Absolute, so that what a file is called does not depend on where the agent runs.
-fn absolute(path: PathBuf) -> anyhow::Result<PathBuf> {
-    std::path::absolute(&path).with_context(|| format!("cannot use {}", path.display()))
+fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
+    std::path::absolute(path).with_context(|| format!("cannot use {}", path.display()))
 }
 
 impl Args {
@@ -262,7 +262,7 @@ impl Args {
         if self.runtime.is_some() {
             return Ok(None);
         }
-        let root = absolute(self.root.clone())?;
+        let root = absolute(&self.root)?;
         let endpoint = self.runtime_endpoint.as_deref();
         let endpoint = endpoint.map(|address| Endpoint::parse(address, &root));
         Ok(Some(Reach {
@@ -284,7 +284,7 @@ impl Args {
                 RuntimeName::Crio => Kind::Crio,
             }),
             version: self.runtime_version,
-            verifier: self.verifier.map(absolute).transpose()?,
+            verifier: self.verifier.as_deref().map(absolute).transpose()?,
             containerd_config: self.containerd_config,
             bin_dir: self.bin_dir,
             credential_provider: self
@@ -296,10 +296,10 @@ impl Args {
         };
         Ok(Options {
             source: match self.policy_dir {
-                Some(dir) => Source::Folder(absolute(dir)?),
+                Some(dir) => Source::Folder(absolute(&dir)?),
                 None => Source::Cluster,
             },
-            root: absolute(self.root)?,
+            root: absolute(&self.root)?,
             told,
             sandbox_images: self.sandbox_image,
         })

@@ -1,6 +1,6 @@
 //! What is done on a node by hand: leaving it, and looking at what is kept there.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -16,7 +16,7 @@ use crate::args::Command;
 /// Runs a command.
 pub(crate) fn run(command: Command) -> ExitCode {
     let done = match command {
-        Command::Uninstall { root } => uninstall(root),
+        Command::Uninstall { root } => uninstall(&root),
         Command::Files { root } => files(&root),
     };
     done.unwrap_or_else(|error| {
@@ -27,15 +27,15 @@ pub(crate) fn run(command: Command) -> ExitCode {
 
 /// Nothing of the cluster's, the policies or the runtime is needed: the agent's own records say what
 /// to give back.
-fn uninstall(root: PathBuf) -> anyhow::Result<ExitCode> {
-    let node = Root::open(&root)?;
+fn uninstall(root: &Path) -> anyhow::Result<ExitCode> {
+    let node = Root::open(root)?;
     if !node.exists(policy::paths::STATE_DIR)? {
         println!("nothing of nodeseal's is on {}", root.display());
         return Ok(ExitCode::SUCCESS);
     }
     let mut agent = Agent::start(Options {
         source: Source::Cluster,
-        root: root.clone(),
+        root: root.to_owned(),
         told: Told::default(),
         sandbox_images: Vec::new(),
     })
@@ -56,7 +56,7 @@ fn uninstall(root: PathBuf) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn files(root: &std::path::Path) -> anyhow::Result<ExitCode> {
+fn files(root: &Path) -> anyhow::Result<ExitCode> {
     let root = Root::open(root)?;
     let state = root.read(layout::STATE, 64 << 20)?;
     let Some(content) = state else {

@@ -92,12 +92,10 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     runtime.block_on(async {
         let Some(cluster) = cluster else {
-            return Ok::<_, anyhow::Error>(
-                watch::run(agent, hands, Some(books), recheck, None, |_, look| {
-                    news(look)
-                })
-                .await?,
-            );
+            let keep = watch::run(agent, hands, Some(books), recheck, None, |_, look| {
+                news(look);
+            });
+            return Ok::<_, anyhow::Error>(Box::pin(keep).await?);
         };
         let calls = Calls::new(&cluster).await?;
         let (orders, taken) = channel(Order::default());
@@ -116,7 +114,7 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
             },
         );
         tokio::select! {
-            ended = keep => Ok(ended?),
+            ended = Box::pin(keep) => Ok(ended?),
             () = follow => bail!("the cluster is not followed any more"),
         }
     })?;

@@ -78,7 +78,8 @@ pub async fn run(
         // because folders that are swapped or made again have to be watched again.
         let socket = hands.as_ref().and_then(Hands::socket);
         let dirs = own_dirs(&agent, socket.as_deref());
-        let absent: Vec<&PathBuf> = dirs.iter().filter(|dir| !dir.is_dir()).collect();
+        let there: Vec<bool> = dirs.iter().map(|dir| dir.is_dir()).collect();
+        let paths = own_paths(&agent);
         let (watcher, mut changes) = watch_files(&agent, &dirs, socket.as_deref());
         if let Some(orders) = &mut orders {
             agent.take(orders.borrow_and_update().clone());
@@ -90,8 +91,14 @@ pub async fn run(
             turned = turn(&mut agent, hands.as_mut(), books.as_mut()) => turned,
         };
         tell(&agent, &look);
-        if absent.iter().any(|dir| dir.is_dir()) {
-            // The look made folders that could not be watched before it.
+        let is_watched = |dir: &PathBuf| {
+            let at = dirs.iter().position(|watched| watched == dir);
+            at.is_some_and(|at| there[at])
+        };
+        let now = own_dirs(&agent, socket.as_deref());
+        let is_blind = now.iter().any(|dir| dir.is_dir() && !is_watched(dir));
+        if is_blind || own_paths(&agent) != paths {
+            // The turn made files or folders, or learned of some, that nothing watched before it.
             continue;
         }
         let due = next(hands.as_ref(), &wants, recheck);

@@ -19,10 +19,12 @@
 mod agent;
 mod agents;
 mod api;
+mod clock;
 mod cluster;
 #[path = "../containerd_matrix/configs.rs"]
 #[allow(dead_code, reason = "the other test uses the rest")]
 mod configs;
+mod crio;
 mod disk;
 mod drift;
 #[path = "../containerd_matrix/host.rs"]
@@ -50,6 +52,8 @@ fn every_fault_is_survived() -> Result<()> {
         policies::cases(),
         drift::cases(),
         cluster::cases(),
+        crio::cases(),
+        clock::cases(),
         live::cases(),
     ];
     run::run(cases.into_iter().flatten().collect(), LEAST)
