@@ -60,6 +60,17 @@ pub enum CycleError {
     /// containerd's configuration cannot be used.
     #[error(transparent)]
     Containerd(#[from] node_runtime::containerd::ConfigError),
+    /// The running containerd has a configuration that is not to be seen here.
+    #[error(
+        "containerd was started with {path}, which is not there below {root}: mount its folder into \
+         the agent's pod at that place"
+    )]
+    Unseen {
+        /// The file.
+        path: String,
+        /// The root.
+        root: String,
+    },
     /// The node's own policy cannot be used.
     #[error(transparent)]
     Base(#[from] BaseError),
@@ -147,6 +158,7 @@ impl CycleError {
             Self::Config(_)
             | Self::Containerd(_)
             | Self::Base(_)
+            | Self::Unseen { .. }
             | Self::Record { .. }
             | Self::Check(_)
             | Self::Ledger { .. }

@@ -43,10 +43,7 @@ fn set_new(node: &Node) {
     node.policy_file("a.yaml", &policy("a", "new.example"));
     node.policy_file("b.yaml", &policy("b", "more.example"));
     node.policy_file("config.yaml", &config("Reject"));
-    node.put(
-        "etc/containerd/config.toml",
-        &CONTAINERD.replace("version = 3", "version = 3"),
-    );
+    node.put("etc/containerd/config.toml", CONTAINERD);
     node.verifier_to_install(&verifier(2));
 }
 

@@ -18,7 +18,7 @@ use self::pace::{Key, Proofs, Tries};
 pub use self::restart::By;
 use self::restart::Way;
 use crate::agent::{Prove, Pulled, Restarted, Wants};
-use crate::live::{self, Endpoint, EndpointError, Live};
+use crate::live::{self, Endpoint, Live, find_kubelet};
 use crate::refresh::Stale;
 
 /// Where processes show, unless a test has them elsewhere.
@@ -47,6 +47,8 @@ pub struct Reach {
 #[derive(Debug)]
 pub struct Hands {
     reach: Reach,
+    /// The socket, as it was last found.
+    endpoint: Option<Endpoint>,
     /// How the runtime was last seen to be run: not to be asked when it is down.
     way: Option<Way>,
     tries: Tries,
@@ -70,6 +72,7 @@ impl Hands {
     #[must_use]
     pub fn new(reach: Reach) -> Self {
         Self {
+            endpoint: reach.endpoint.clone(),
             reach,
             way: None,
             tries: Tries::default(),
@@ -80,9 +83,17 @@ impl Hands {
 
     /// Asks the runtime what it is.
     pub async fn look(&mut self) -> Result<Live, String> {
-        let endpoint = self.endpoint().map_err(|error| error.to_string())?;
+        let kubelet = find_kubelet(&self.reach.root, &self.reach.proc);
+        let kubelet = kubelet.map_err(|error| error.to_string());
+        if self.reach.endpoint.is_none() {
+            let known = kubelet.as_ref().map(Option::as_ref).map_err(Clone::clone);
+            let found = Endpoint::of_kubelet(&self.reach.root, known);
+            self.endpoint = Some(found.map_err(|error| error.to_string())?);
+        }
+        let endpoint = self.endpoint()?;
         let live = live::look(&endpoint, &self.reach.proc).await;
         let mut live = live.map_err(|error| error.to_string())?;
+        live.credential_provider = kubelet.ok().flatten().and_then(|k| k.credential_provider);
         if let Ok(process) = &live.process {
             let pid = process.start.pid;
             let way = self.reach.restart_by.way(&self.reach, &endpoint, pid).await;
@@ -92,11 +103,9 @@ impl Hands {
         Ok(live)
     }
 
-    fn endpoint(&self) -> Result<Endpoint, EndpointError> {
-        match &self.reach.endpoint {
-            Some(endpoint) => Ok(endpoint.clone()),
-            None => Endpoint::find(&self.reach.root),
-        }
+    fn endpoint(&self) -> Result<Endpoint, String> {
+        let endpoint = self.endpoint.clone();
+        endpoint.ok_or_else(|| "the runtime's socket was not found yet".to_owned())
     }
 
     /// The socket, to be watched: another runtime may come to listen there.

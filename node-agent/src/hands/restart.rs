@@ -7,7 +7,7 @@ use tokio::time::{Instant, interval, timeout_at};
 
 use super::{Reach, bus};
 use crate::agent::Restarted;
-use crate::live::{self, Endpoint, EndpointError};
+use crate::live::{self, Endpoint};
 
 /// How long systemd may take for a restart.
 const RESTART: Duration = Duration::from_mins(1);
@@ -80,7 +80,7 @@ impl By {
 pub(super) async fn restart(
     way: Option<&Way>,
     reach: &Reach,
-    endpoint: Result<Endpoint, EndpointError>,
+    endpoint: Result<Endpoint, String>,
 ) -> Restarted {
     let restarter = match way {
         Some(Way::By(restarter)) => restarter,
@@ -92,7 +92,7 @@ pub(super) async fn restart(
     };
     let endpoint = match endpoint {
         Ok(endpoint) => endpoint,
-        Err(error) => return Restarted::Refused(error.to_string()),
+        Err(why) => return Restarted::Refused(why),
     };
     let budget = match restarter {
         Restarter::Supervised(_) => SUPERVISED,

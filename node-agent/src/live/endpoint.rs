@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::kubelet::Kubelet;
 use crate::layout::relative;
 
 /// Where runtimes listen unless they are told otherwise: containerd, CRI-O, and containerd as k3s
@@ -45,14 +46,79 @@ pub enum EndpointError {
          (containerRuntimeEndpoint) with --runtime-endpoint"
     )]
     Many(String),
+    /// More than one, and the kubelet does not tell which one it uses.
+    #[error(
+        "more than one container runtime may be meant ({sockets}), and which one the kubelet uses \
+         is not known: {why}; give its socket (containerRuntimeEndpoint) with --runtime-endpoint"
+    )]
+    Untold {
+        /// Those that there are.
+        sockets: String,
+        /// Why the kubelet does not tell.
+        why: String,
+    },
+    /// The kubelet uses a runtime that is not there.
+    #[error(
+        "the kubelet (process {pid}) uses the container runtime at {address}, and there is no such \
+         socket: start that runtime, mount the folder of its socket into the agent's pod, or give \
+         another socket with --runtime-endpoint"
+    )]
+    Absent {
+        /// The kubelet.
+        pid: u32,
+        /// What it was told.
+        address: String,
+    },
+}
+
+/// The address of the runtime that is meant. `kubelet` is what the kubelet was told, nothing where
+/// none runs, or why that is not known; `there` says whether a path of the node's exists.
+pub fn choose(
+    kubelet: Result<Option<&Kubelet>, String>,
+    there: impl Fn(&str) -> bool,
+) -> Result<String, EndpointError> {
+    let why = match kubelet {
+        Ok(None) => None,
+        Err(why) => Some(why),
+        Ok(Some(kubelet)) => match &kubelet.endpoint {
+            Err(why) => Some(why.clone()),
+            Ok(address) if there(path(address)) => return Ok(address.clone()),
+            Ok(address) => {
+                return Err(EndpointError::Absent {
+                    pid: kubelet.pid,
+                    address: address.clone(),
+                });
+            }
+        },
+    };
+    let found: Vec<&str> = WELL_KNOWN.into_iter().filter(|path| there(path)).collect();
+    match (found.as_slice(), why) {
+        ([], _) => Err(EndpointError::None),
+        ([one], _) => Ok((*one).to_owned()),
+        (more, None) => Err(EndpointError::Many(more.join(", "))),
+        (more, Some(why)) => Err(EndpointError::Untold {
+            sockets: more.join(", "),
+            why,
+        }),
+    }
+}
+
+/// The path in an address of the kubelet's.
+fn path(address: &str) -> &str {
+    address.strip_prefix("unix://").unwrap_or(address)
 }
 
 impl Endpoint {
     /// A socket by the address that the kubelet has for it: `unix:///run/containerd/containerd.sock`,
     /// or the path alone. `root` is where the node's files are for this process.
     pub fn parse(address: &str, root: &Path) -> Result<Self, EndpointError> {
-        let path = address.strip_prefix("unix://").unwrap_or(address);
-        let path = relative(path).ok_or_else(|| EndpointError::NoSocket(address.to_owned()))?;
+        let path = relative(path(address));
+        let path = path.ok_or_else(|| EndpointError::NoSocket(address.to_owned()))?;
+        // A link on every node, but not below the folder in which an agent has some of its folders.
+        let path = match path.strip_prefix("var/run/") {
+            Some(rest) => format!("run/{rest}"),
+            None => path,
+        };
         Ok(Self {
             here: root.join(&path),
             on_node: Path::new("/").join(path),
@@ -61,12 +127,16 @@ impl Endpoint {
 
     /// The one socket that is where runtimes usually listen.
     pub fn find(root: &Path) -> Result<Self, EndpointError> {
-        let there = |path: &&str| root.join(path.trim_start_matches('/')).exists();
-        let found: Vec<&str> = WELL_KNOWN.into_iter().filter(there).collect();
-        match found.as_slice() {
-            [] => Err(EndpointError::None),
-            [one] => Self::parse(one, root),
-            more => Err(EndpointError::Many(more.join(", "))),
-        }
+        Self::of_kubelet(root, Ok(None))
+    }
+
+    /// The socket of the runtime that the kubelet uses, or where none says so, the one that is where
+    /// runtimes usually listen.
+    pub fn of_kubelet(
+        root: &Path,
+        kubelet: Result<Option<&Kubelet>, String>,
+    ) -> Result<Self, EndpointError> {
+        let there = |path: &str| Self::parse(path, root).is_ok_and(|socket| socket.here.exists());
+        Self::parse(&choose(kubelet, there)?, root)
     }
 }

@@ -4,6 +4,7 @@
 //! runs yet; on a node that runs, what runs is asked.
 
 mod endpoint;
+mod kubelet;
 #[cfg(test)]
 mod tests;
 
@@ -12,9 +13,11 @@ use std::path::{Path, PathBuf};
 use node_runtime::cri::{self, Client, Image};
 use node_runtime::crio;
 use node_runtime::process::{self, Process, Socket};
+use policy::verifier::CredentialProvider;
 use policy::version::{Version, VersionError};
 
-pub use self::endpoint::{Endpoint, EndpointError, WELL_KNOWN};
+pub use self::endpoint::{Endpoint, EndpointError, WELL_KNOWN, choose};
+pub use self::kubelet::{Kubelet, KubeletError, find as find_kubelet};
 
 /// Which runtime answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +39,8 @@ pub struct Live {
     pub process: Result<Process, String>,
     /// Whether the agent could restart it, were that allowed; an error says why not.
     pub restartable: Result<(), String>,
+    /// The kubelet's credential providers, where it was told of any.
+    pub credential_provider: Option<CredentialProvider>,
     /// The configuration that a CRI-O has in force.
     pub crio: Option<crio::Config>,
     /// The images that it has.
@@ -107,6 +112,7 @@ pub async fn look(endpoint: &Endpoint, proc: &Path) -> Result<Live, LiveError> {
         kind,
         version,
         restartable: process.clone().map(drop),
+        credential_provider: None,
         process,
         crio,
         images,

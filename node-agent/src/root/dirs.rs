@@ -92,6 +92,14 @@ impl Root {
             Ok(()) => {}
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(Emptied::Gone),
             Err(Errno::NOTEMPTY | Errno::EXIST | Errno::BUSY) => return Ok(Emptied::InUse),
+            // A mount in a root that cannot be written, as that of a pod: the kernel says so before
+            // it looks whether there is such a folder.
+            Err(Errno::ROFS) => {
+                return Ok(match self.existing_dir(path)? {
+                    Some(_) => Emptied::InUse,
+                    None => Emptied::Gone,
+                });
+            }
             Err(errno) => return Err(self.io("remove", path, errno)),
         }
         fault::point("after removal", path);

@@ -121,6 +121,11 @@ impl Containerd {
         let decision = decision::decide(&Host(root), known)
             .inspect_err(|error| report.detected = Detected::Unusable(error.to_string()))?;
         let path = &layout.root_config;
+        if decision.effective.root_version.is_none() && self.is_given() {
+            let path = path.clone();
+            let root = root.path().display().to_string();
+            return Err(CycleError::Unseen { path, root });
+        }
         report.detected = match decision.effective.root_version {
             None => Detected::Missing(path.clone()),
             Some(number) => Detected::Read(format!(
@@ -140,6 +145,14 @@ impl Containerd {
             .map(|version| config::Version::new(version.major, version.minor, version.patch));
         // Where nothing runs, the files are made for what will.
         known.or(self.process.is_none().then_some(ASSUMED))
+    }
+
+    /// Whether the command line of the process names a configuration file: then there is one.
+    fn is_given(&self) -> bool {
+        let Some(Ok(process)) = &self.process else {
+            return false;
+        };
+        self.config.is_none() && CommandLine::parse(&process.argv).config.is_some()
     }
 
     fn layout(&self, root: &Root) -> Layout {

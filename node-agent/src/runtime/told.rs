@@ -58,7 +58,10 @@ impl Told {
                 verifier: self.verifier.clone().ok_or(ToldError::Verifier)?,
                 config: self.containerd_config.clone(),
                 folder: self.bin_dir.clone(),
-                credential_provider: self.credential_provider.clone(),
+                credential_provider: self
+                    .credential_provider
+                    .clone()
+                    .or_else(|| live.and_then(|live| live.credential_provider.clone())),
                 process: live.map(|live| live.process.clone()),
                 restartable: live.map_or(Ok(()), |live| live.restartable.clone()),
             }),
