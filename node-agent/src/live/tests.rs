@@ -119,7 +119,12 @@ fn a_node_is_asked_for_its_kubelet() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::os::unix::net::UnixListener::bind(path).unwrap();
     }
-    let error = Endpoint::of_node(&root, &proc).unwrap_err();
+    let of_node = || {
+        let kubelet = find_kubelet(&root, &proc).map_err(|error| error.to_string());
+        let kubelet = kubelet.as_ref().map(Option::as_ref).map_err(Clone::clone);
+        Endpoint::of_kubelet(&root, kubelet)
+    };
+    let error = of_node().unwrap_err();
     assert!(matches!(error, EndpointError::Many(_)), "{error}");
     for (name, text) in [
         ("sys/kernel/random/boot_id", "0b39cf1f\n"),
@@ -141,7 +146,7 @@ fn a_node_is_asked_for_its_kubelet() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     }
-    let endpoint = Endpoint::of_node(&root, &proc).unwrap();
+    let endpoint = of_node().unwrap();
     assert_eq!(endpoint.on_node, Path::new("/run/crio/crio.sock"));
     assert_eq!(endpoint.here, root.join("run/crio/crio.sock"));
 }
