@@ -29,7 +29,7 @@ const POLICY: &str = "etc/crio/policy.json";
 const REGISTRIES: &str = "etc/containers/registries.d/nodeseal.yaml";
 const SHIPPED: &str = r#"{"default":[{"type":"insecureAcceptAnything"}]}"#;
 const DIGEST: &str = "sha256:1111111111111111111111111111111111111111111111111111111111111111";
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// A node whose CRI-O runs, and its agent.
 struct Node {
