@@ -75,7 +75,7 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
         .build()
         .context("cannot start the event loop")?;
     if once {
-        let (look, _) = runtime.block_on(turn(&mut agent, hands.as_mut(), None));
+        let (look, _) = runtime.block_on(turn(&mut agent, hands.as_mut(), None, None));
         tell(output, &look);
         return Ok(if look.status.is_clean() {
             ExitCode::SUCCESS

@@ -1,8 +1,9 @@
-//! Whether the running containerd has read its configuration as it is on the disk.
+//! Whether the running containerd has read what the agent wrote into its configuration.
 //!
 //! containerd reads it only when it starts, and nothing tells what it read. So the agent remembers
-//! for each process which configuration it started with, as far as that can be told: by the times of
-//! the files when it first sees the process, by its own restart, and by what changed since.
+//! for each process what of its own it started with, as far as that can be told: by the times of
+//! the files when it first sees the process, by its own restart, and by what changed since. What
+//! others write there is no reason to restart it.
 
 use std::time::{Duration, SystemTime};
 
@@ -22,6 +23,8 @@ pub struct Reads {
     pub process: Process,
     /// Its root file, absolute.
     pub root_config: String,
+    /// Whether the agent has changed that file.
+    pub edits_root: bool,
     /// Whether a part of the configuration is the agent's.
     pub ours: bool,
 }
@@ -33,7 +36,7 @@ pub struct Running {
     pub process: Start,
     /// When it started, to within two seconds.
     pub started_at: SystemTime,
-    /// The digest of the configuration on the disk.
+    /// The digest of what the agent wrote into the configuration on the disk.
     pub config: Digest,
     /// When any of its files was last written, where that is known.
     pub newest: Option<SystemTime>,

@@ -1,20 +1,26 @@
 //! One turn: look at the runtime and at the files, and do what that asks for, until nothing does.
 
+use std::pin::pin;
+
 use jiff::Timestamp;
 use node_runtime::probe::{Doubt, Proof};
 
 use crate::agent::{Agent, Look, Wants};
 use crate::books::Books;
 use crate::hands::{Done, Hands};
+use crate::watch::{Change, Changes};
 
 /// The most things that are done before a status is told. What is left follows at once.
 const MOST: usize = 8;
 
 /// Takes a turn. The second part is what is left to do, now or later.
+///
+/// While the runtime is waited for, whatever `changes` tells of on the node is put back.
 pub async fn turn(
     agent: &mut Agent,
     hands: Option<&mut Hands>,
     mut books: Option<&mut Books>,
+    mut changes: Option<&mut Changes>,
 ) -> (Look, Wants) {
     let Some(hands) = hands else {
         let wants = agent.bring();
@@ -29,9 +35,11 @@ pub async fn turn(
     }
     let mut wants = Wants::default();
     for _ in 0..MOST {
-        agent.see(hands.look().await);
+        let (live, _) = keeping(agent, changes.as_deref_mut(), hands.look()).await;
+        agent.see(live);
         wants = agent.bring();
-        let Some(done) = hands.act(&wants).await else {
+        let act = keeping(agent, changes.as_deref_mut(), hands.act(&wants));
+        let (Some(done), is_more) = Box::pin(act).await else {
             break;
         };
         if let Some(books) = &mut books {
@@ -50,7 +58,7 @@ pub async fn turn(
                 let back = agent.proven(&prove, proof);
                 if taken {
                     agent.forget_port();
-                } else if !back {
+                } else if !back && !is_more {
                     break;
                 }
             }
@@ -60,4 +68,29 @@ pub async fn turn(
         books.turned(agent, &wants);
     }
     (agent.conclude(Timestamp::now()), wants)
+}
+
+/// Waits for something of the runtime's, and puts back meanwhile what changes on the node. The second
+/// part tells whether policies changed, which are read later.
+async fn keeping<T>(
+    agent: &mut Agent,
+    changes: Option<&mut Changes>,
+    awaited: impl Future<Output = T>,
+) -> (T, bool) {
+    let Some(changes) = changes else {
+        return (awaited.await, false);
+    };
+    let mut awaited = pin!(awaited);
+    let mut is_more = false;
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut awaited => return (done, is_more),
+            Some(change) = changes.recv() => match change {
+                Change::Node if agent.knows() => drop(agent.bring()),
+                Change::Node => {}
+                Change::Policies => is_more = true,
+            },
+        }
+    }
 }

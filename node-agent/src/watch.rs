@@ -49,9 +49,12 @@ enum Woken {
     By(Change),
 }
 
+/// The changes that were seen.
+pub type Changes = mpsc::Receiver<Change>;
+
 /// Whose change was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Change {
+pub enum Change {
     /// A policy, in a folder that others write to.
     Policies,
     /// A file of the node.
@@ -88,7 +91,7 @@ pub async fn run(
             biased;
             // What a turn does to files it does at one go; what it waits for goes on without it.
             () = stop(&mut terminate, &mut interrupt) => break,
-            turned = turn(&mut agent, hands.as_mut(), books.as_mut()) => turned,
+            turned = turn(&mut agent, hands.as_mut(), books.as_mut(), Some(&mut changes)) => turned,
         };
         tell(&agent, &look);
         let is_watched = |dir: &PathBuf| {
@@ -208,7 +211,7 @@ fn watch_files(
     agent: &Agent,
     dirs: &[PathBuf],
     socket: Option<&Path>,
-) -> (Option<RecommendedWatcher>, mpsc::Receiver<Change>) {
+) -> (Option<RecommendedWatcher>, Changes) {
     let (sender, receiver) = mpsc::channel(2);
     let policies = match &agent.options().source {
         Source::Folder(dir) => Some(dir.clone()),

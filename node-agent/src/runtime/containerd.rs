@@ -96,7 +96,7 @@ impl Containerd {
             sets: vec![Set::whole(targets)],
             place: Some(decision.place.clone()),
             stale: Vec::new(),
-            restarts: self.restarts(&layout, written && !decision.edits.is_empty()),
+            restarts: self.restarts(&layout, node.state, written && !decision.edits.is_empty()),
             print: print(&layout, &decision, self.version, &digest),
             table: Some(flat),
         })
@@ -271,23 +271,25 @@ impl Containerd {
     }
 
     /// What the running containerd would have to have read, before the files are written.
-    fn restarts(&self, layout: &Layout, ours: bool) -> Restarts {
+    fn restarts(&self, layout: &Layout, state: &State, ours: bool) -> Restarts {
+        let mut records = state.files.values();
+        let edits_root = records.any(|record| record.role == Role::Edited);
         let Some(Ok(process)) = &self.process else {
             return Restarts::Unknown;
         };
         Restarts::Containerd(Reads {
             process: process.clone(),
             root_config: layout.root_config.clone(),
+            edits_root,
             ours,
         })
     }
 
-    /// The configuration that a containerd which starts now reads.
+    /// What of ours a containerd which starts now reads.
     pub(crate) fn config_digest(&self, root: &Root) -> Option<Digest> {
         let path = self.layout(root).root_config;
-        config::load(&Host(root), &path)
-            .ok()
-            .map(|loaded| loaded.digest())
+        let loaded = config::load(&Host(root), &path).ok()?;
+        Some(ours_of(&loaded))
     }
 
     pub(super) fn watched(&self, root: &Root) -> Watched {
@@ -319,16 +321,33 @@ impl Containerd {
     }
 }
 
-/// What a containerd that starts now would read; nothing where that cannot be told.
+/// What of ours a containerd that starts now would read; nothing where that cannot be told.
 pub(crate) fn running(root: &Root, reads: &Reads) -> Option<Running> {
     let loaded = config::load(&Host(root), &reads.root_config).ok()?;
+    let files = loaded.files.iter();
+    let ours =
+        files.filter(|file| is_ours(file) || (reads.edits_root && *file.path == *loaded.root));
     Some(Running {
         process: reads.process.start.clone(),
         started_at: reads.process.started_at,
-        config: loaded.digest(),
-        newest: loaded.newest(),
+        config: ours_of(&loaded),
+        newest: ours.filter_map(|file| file.modified).max(),
         ours: reads.ours,
     })
+}
+
+fn is_ours(file: &config::File) -> bool {
+    file.path.ends_with(DROP_IN_END)
+}
+
+/// The digest of the drop-in, if it is read. What others write into containerd's configuration is for
+/// them to restart it for: it may be half done, or wrong.
+fn ours_of(loaded: &config::Loaded) -> Digest {
+    let files = loaded.files.iter().filter(|file| is_ours(file));
+    let texts: Vec<String> = files
+        .map(|file| format!("{}\n{}\n", file.path, file.text))
+        .collect();
+    Digest::of(texts.concat().as_bytes())
 }
 
 /// What takes containerd's configuration back where others have changed it since: our import goes,
