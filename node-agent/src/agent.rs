@@ -88,8 +88,9 @@ pub struct Agent {
     seen: Seen,
     trials: Trials,
     refreshed: Refreshed,
-    /// Stale images were tried once.
-    tried: bool,
+    /// The bundle for which there are stale images, and the one for which all of them were tried.
+    stale_for: Option<Digest>,
+    tried_for: Option<Digest>,
     /// The registry of the proof, where one could be had.
     identity: Option<Identity>,
     /// What is proven of what is in force.
@@ -98,6 +99,8 @@ pub struct Agent {
     proven: Option<Proven>,
     /// The runtime was restarted, and did not come back.
     down: bool,
+    /// What stands on the node stands in for something that the runtime did not come back with.
+    reverting: bool,
     /// How often something that was changed or removed was put back.
     drift: u64,
     /// What the verifier decided.
@@ -173,10 +176,12 @@ impl Agent {
             untidy: true,
             order: Order::default(),
             seen: Seen::Told,
-            tried: false,
+            stale_for: None,
+            tried_for: None,
             to_prove: None,
             proven: None,
             down: false,
+            reverting: false,
             drift: 0,
             observed: Default::default(),
             applied: None,

@@ -47,6 +47,9 @@ pub struct Node<'a> {
     pub refreshed: &'a Refreshed,
     /// Stale images were tried once, so that `Proceed` may go on without them.
     pub tried: bool,
+    /// The runtime did not come back with what was asked for, and this is what stands in for it: what
+    /// of its configuration has to change is changed, whoever may restart it otherwise.
+    pub reverting: bool,
 }
 
 impl Node<'_> {

@@ -25,7 +25,7 @@ use crate::started::{Reads, Started};
 use crate::state::{Role, State};
 use crate::status::{Failure, Left, Report};
 use crate::transaction::READ_LIMIT;
-use crate::trial::{Choice, Subject};
+use crate::trial::{Cause, Choice, Subject};
 use crate::{apply, backup, observe};
 
 /// What came of taking everything off the node.
@@ -135,6 +135,7 @@ impl Agent {
         report: &mut Report,
     ) -> Result<(Brought, Option<(Identity, Scopes)>), CycleError> {
         let before = report.clone();
+        self.reverting = false;
         let probe = self.probe_for(&wanted.bundle);
         let rendered = self.render(runtime, state, &wanted.bundle, probe.as_ref(), report)?;
         let subject = Subject {
@@ -155,8 +156,15 @@ impl Agent {
             }
             Choice::Wanted => return Ok((brought(wanted, rendered, None), probe)),
             Choice::Good(failed) => (failed.clone(), self.good()?),
-            Choice::Nothing(failed) => (failed.clone(), None),
+            // The record may be lost, and what worked still there.
+            Choice::Nothing(failed) => {
+                let failed = failed.clone();
+                let other = |good: &Ledger| good.bundle.digest() != failed.subject.bundle;
+                let good = self.good().ok().flatten().filter(other);
+                (failed, good)
+            }
         };
+        self.reverting = failed.cause == Cause::Reload;
         let failure = Some((
             Failure::RolledBack,
             super::notes::failed(&failed, good.is_some()),
@@ -178,14 +186,20 @@ impl Agent {
         self.probe(&bundle.digest())
     }
 
-    fn node<'a>(&'a self, state: &'a State, probe: Option<&'a (Identity, Scopes)>) -> Node<'a> {
+    fn node<'a>(
+        &'a self,
+        state: &'a State,
+        bundle: &Bundle,
+        probe: Option<&'a (Identity, Scopes)>,
+    ) -> Node<'a> {
         Node {
             root: &self.root,
             state,
             sandbox_images: &self.options.sandbox_images,
             probe: probe.map(|(identity, scopes)| (identity, scopes)),
             refreshed: &self.refreshed,
-            tried: self.tried,
+            tried: self.tried_for.as_ref() == Some(&bundle.digest()),
+            reverting: self.reverting,
         }
     }
 
@@ -197,7 +211,7 @@ impl Agent {
         probe: Option<&(Identity, Scopes)>,
         report: &mut Report,
     ) -> Result<Rendered, CycleError> {
-        runtime.render(self.node(state, probe), bundle, report)
+        runtime.render(self.node(state, bundle, probe), bundle, report)
     }
 
     /// Everything off the node.
@@ -268,6 +282,7 @@ impl Agent {
             Runtime::Crio(_) => settings.crio.restart,
         };
         wants.stale = rendered.stale;
+        self.stale_for = (!wants.stale.is_empty()).then(|| ledger.bundle.digest());
         if !in_force && report.failure.is_none() {
             report.failure = Some((Failure::StaleImages, super::notes::stale(&wants.stale)));
         }

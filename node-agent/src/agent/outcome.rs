@@ -36,7 +36,9 @@ pub enum Restarted {
 impl Agent {
     /// Takes in what came of pulling images again.
     pub fn pulled(&mut self, pulled: Pulled) {
-        self.tried |= pulled.all_tried;
+        if pulled.all_tried {
+            self.tried_for.clone_from(&self.stale_for);
+        }
         if pulled.done.is_empty() {
             return;
         }

@@ -222,6 +222,11 @@ impl Containerd {
         report: &mut Report,
         targets: &mut Vec<Target>,
     ) -> bool {
+        let never = bundle.settings().containerd.restart == Restart::Never;
+        if node.reverting && never {
+            // What containerd did not come back with goes, and nothing new comes in its place.
+            return false;
+        }
         let mut changes = Vec::new();
         let mut wanted = Vec::new();
         for edit in &decision.edits {
@@ -242,13 +247,12 @@ impl Containerd {
             .map(|(path, _)| Target::Keep { path: path.clone() })
             .filter(|keep| !wanted.iter().any(|target| target.path() == keep.path()))
             .collect();
-        let never = "Set `containerd.restart: Allowed` in the EnforcementConfig, or change";
+        let allow = "Set `containerd.restart: Allowed` in the EnforcementConfig, or change";
         let keeps_out = match (&self.process, &self.restartable) {
             (None, _) => None,
+            _ if node.reverting => None,
             (Some(_), Err(why)) => Some(format!("The agent cannot do that ({why}): change")),
-            (Some(_), Ok(())) => {
-                (bundle.settings().containerd.restart == Restart::Never).then(|| never.to_owned())
-            }
+            (Some(_), Ok(())) => never.then(|| allow.to_owned()),
         };
         if let Some(why) = keeps_out.filter(|_| !changes.is_empty()) {
             report.pending = Some(pending(&why, &changes));
@@ -261,6 +265,7 @@ impl Containerd {
             targets.extend(wanted);
         } else if node.state.files.contains_key(CONTAINERD_DROP_IN)
             && decision.not_enforcing.is_some()
+            && !node.reverting
         {
             // What works is not taken away before what takes its place works.
             targets.extend(keep);

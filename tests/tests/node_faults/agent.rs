@@ -48,12 +48,6 @@ pub(crate) const CAREFUL: Wish = Wish {
     ..ALLOWED
 };
 
-/// The containerd is not to be touched any more, and all of it is given back.
-pub(crate) const DISABLED: Wish = Wish {
-    enforcement: "Disabled",
-    ..ALLOWED
-};
-
 /// Writes the wish beside the policies; a file that appears as a whole.
 pub(crate) fn wish(host: &Host, wish: Wish) -> Result<()> {
     let Wish {
@@ -175,19 +169,5 @@ impl<'a> Status<'a> {
     pub(crate) fn is(self, name: &str, status: &str, reason: &str) -> bool {
         self.condition(name)
             .is_some_and(|condition| condition["status"] == status && condition["reason"] == reason)
-    }
-
-    /// What a condition says in words.
-    pub(crate) fn message(self, name: &str) -> &'a str {
-        let condition = self.condition(name);
-        condition
-            .and_then(|condition| condition["message"].as_str())
-            .unwrap_or_default()
-    }
-
-    /// The managed files.
-    pub(crate) fn files(self) -> Vec<&'a str> {
-        let files = self.0["files"].as_array().into_iter().flatten();
-        files.filter_map(|file| file["path"].as_str()).collect()
     }
 }

@@ -26,21 +26,49 @@ pub(crate) fn cases() -> Vec<Case> {
             let name = format!("SIGKILL at points of {name}{of}");
             cases.push(Case::new(name, expected, move || killed(kind, what)));
         };
-        case("a first installation", "nothing or new, then new", What::Install);
+        case(
+            "a first installation",
+            "nothing or new, then new",
+            What::Install,
+        );
         case("an update", "old or new, then new", What::Update);
-        case("a removal of policies", "old or none, then none", What::Removal);
+        case(
+            "a removal of policies",
+            "old or none, then none",
+            What::Removal,
+        );
         case("a recovery", "old or new, then new", What::Recovery);
         case("going back", "old or new, then new", What::Back);
         case("leaving", "old or as before, then as before", What::Leaving);
     }
     cases.extend([
-        Case::new("SIGKILL again and again while policies change", "one set, then new", storm),
-        Case::new("SIGSTOP of the agent, files changed meanwhile", "put back after SIGCONT", stopped),
-        Case::new("SIGTERM in the middle of an apply", "new, and the agent ends", || ended(Signal::TERM)),
-        Case::new("SIGINT in the middle of an apply", "new, and the agent ends", || ended(Signal::INT)),
+        Case::new(
+            "SIGKILL again and again while policies change",
+            "one set, then new",
+            storm,
+        ),
+        Case::new(
+            "SIGSTOP of the agent, files changed meanwhile",
+            "put back after SIGCONT",
+            stopped,
+        ),
+        Case::new(
+            "SIGTERM in the middle of an apply",
+            "new, and the agent ends",
+            || ended(Signal::TERM),
+        ),
+        Case::new(
+            "SIGINT in the middle of an apply",
+            "new, and the agent ends",
+            || ended(Signal::INT),
+        ),
         Case::new("two agents on one node", "the second does nothing", two),
         Case::new("nobody reads what the agent prints", "new", speechless),
-        Case::new("the agent may open 24 files", "old or new, then new", few_files),
+        Case::new(
+            "the agent may open 24 files",
+            "old or new, then new",
+            few_files,
+        ),
     ]);
     cases
 }
@@ -95,7 +123,9 @@ fn interrupted(node: &Node, what: What) -> Result<Node> {
     };
     let wanted = format!("before rename {target}");
     let points = node.points()?;
-    let at = points.iter().position(|line| line.split_once(' ').is_some_and(|(_, p)| p == wanted));
+    let at = points
+        .iter()
+        .position(|line| line.split_once(' ').is_some_and(|(_, p)| p == wanted));
     let at = at.context("the policy is renamed")? + 1;
     let copy = node.copy()?;
     ensure!(kill(&copy, what, at as u64)?, "it was not killed");
@@ -122,7 +152,9 @@ fn command(node: &Node, what: What) -> Result<Command> {
 /// Runs it with a kill at a point: true if it was killed there.
 fn kill(node: &Node, what: What, at: u64) -> Result<bool> {
     let mut command = command(node, what)?;
-    command.env("NODESEAL_FAULT_AT", at.to_string()).stdin(Stdio::null());
+    command
+        .env("NODESEAL_FAULT_AT", at.to_string())
+        .stdin(Stdio::null());
     let said = command.output().context("run the agent")?;
     let killed = said.status.signal() == Some(9);
     ensure!(killed || said.status.success(), "point {at}: {said:?}");
@@ -153,7 +185,10 @@ async fn killed(kind: Kind, what: What) -> Result<Recovered> {
     let trace = whole.beside("trace");
     let mut untouched = command(&whole, what)?;
     let said = untouched.env("NODESEAL_FAULT_TRACE", &trace).output()?;
-    ensure!(said.status.success() && is_done(&whole, what)?, "without a fault: {said:?}");
+    ensure!(
+        said.status.success() && is_done(&whole, what)?,
+        "without a fault: {said:?}"
+    );
     let points = std::fs::read_to_string(&trace)?.lines().count() as u64;
     ensure!(points > 10, "there are only {points} points");
     let step = if full() { 1 } else { points.div_ceil(8) };
@@ -166,7 +201,8 @@ async fn killed(kind: Kind, what: What) -> Result<Recovered> {
         ensure!(kill(&node, what, at)?, "{}", context());
         let now = decide(&node.root(), kind);
         let fine = match (what, &now) {
-            (_, Verdict::Held) | (What::Install | What::Removal | What::Leaving, Verdict::Open(_)) => true,
+            (_, Verdict::Held)
+            | (What::Install | What::Removal | What::Leaving, Verdict::Open(_)) => true,
             // A file that looks up nothing, or a verifier without a policy, is never there.
             _ => false,
         };
@@ -175,7 +211,11 @@ async fn killed(kind: Kind, what: What) -> Result<Recovered> {
         let begin = Instant::now();
         let said = command(&node, what)?.output()?;
         slowest = slowest.max(begin.elapsed());
-        ensure!(said.status.success() && is_done(&node, what)?, "{}: {said:?}", context());
+        ensure!(
+            said.status.success() && is_done(&node, what)?,
+            "{}: {said:?}",
+            context()
+        );
         let allowed = match what {
             What::Install | What::Removal | What::Leaving => Allowed::Open,
             What::Update | What::Recovery | What::Back => Allowed::Held,
@@ -216,7 +256,8 @@ async fn storm() -> Result<Recovered> {
 
 async fn stopped() -> Result<Recovered> {
     let node = Node::running(Kind::Containerd).await?;
-    node.until("the first look to end", |node| node.read(STATUS).is_some()).await?;
+    node.until("the first look to end", |node| node.read(STATUS).is_some())
+        .await?;
     let sight = node.sight();
     node.signal(Signal::STOP)?;
     node.put(POLICY, b"{}")?;
@@ -240,8 +281,14 @@ async fn ended(signal: Signal) -> Result<Recovered> {
     let mut command = node.command(&Product::AgentFault.locate()?);
     command.env("NODESEAL_FAULT_STOP", at.to_string());
     node.start_as(command)?;
-    let stat = format!("/proc/{}/stat", node.agent.as_ref().map(Process::id).unwrap_or_default());
-    process::wait_for("the agent to stop", LIMIT, async || Ok((state(&stat) == Some('T')).then_some(()))).await?;
+    let stat = format!(
+        "/proc/{}/stat",
+        node.agent.as_ref().map(Process::id).unwrap_or_default()
+    );
+    process::wait_for("the agent to stop", LIMIT, async || {
+        Ok((state(&stat) == Some('T')).then_some(()))
+    })
+    .await?;
     let begin = Instant::now();
     node.signal(signal)?;
     node.signal(Signal::CONT)?;
@@ -255,16 +302,23 @@ async fn ended(signal: Signal) -> Result<Recovered> {
 
 async fn two() -> Result<Recovered> {
     let mut node = Node::running(Kind::Containerd).await?;
-    node.until("the first look to end", |node| node.read(STATUS).is_some()).await?;
+    node.until("the first look to end", |node| node.read(STATUS).is_some())
+        .await?;
     let sight = node.sight();
     let second = node.once()?;
     let text = String::from_utf8_lossy(&second.stderr).into_owned();
-    ensure!(second.status.code() == Some(1) && text.contains("another nodeseal-agent"), "{text}");
+    ensure!(
+        second.status.code() == Some(1) && text.contains("another nodeseal-agent"),
+        "{text}"
+    );
     let leaving = Command::new(Product::Agent.locate()?)
         .args(["uninstall", "--root"])
         .arg(node.root())
         .output()?;
-    ensure!(leaving.status.code() == Some(1) && node.holds(Ask::Old)?, "{leaving:?}");
+    ensure!(
+        leaving.status.code() == Some(1) && node.holds(Ask::Old)?,
+        "{leaving:?}"
+    );
     // The lock goes with its holder, however that ends.
     node.signal(Signal::KILL)?;
     node.is_gone().await?;
@@ -279,7 +333,9 @@ async fn speechless() -> Result<Recovered> {
     let mut node = Node::applied(Kind::Containerd)?;
     let sight = node.sight();
     let mut command = Command::new("sh");
-    command.args(["-c", "exec \"$0\" \"$@\" >/dev/full 2>&1"]).arg(Product::Agent.locate()?);
+    command
+        .args(["-c", "exec \"$0\" \"$@\" >/dev/full 2>&1"])
+        .arg(Product::Agent.locate()?);
     node.arguments(&mut command);
     node.start_as(command)?;
     node.ask(Ask::New)?;
@@ -293,7 +349,9 @@ async fn few_files() -> Result<Recovered> {
     let mut node = Node::applied(Kind::Containerd)?;
     let sight = node.sight();
     let mut command = Command::new("sh");
-    command.args(["-c", "ulimit -n 24; exec \"$0\" \"$@\""]).arg(Product::Agent.locate()?);
+    command
+        .args(["-c", "ulimit -n 24; exec \"$0\" \"$@\""])
+        .arg(Product::Agent.locate()?);
     node.arguments(&mut command);
     node.start_as(command)?;
     node.ask(Ask::New)?;
@@ -302,7 +360,9 @@ async fn few_files() -> Result<Recovered> {
     node.signal(Signal::KILL)?;
     node.is_gone().await?;
     let mut command = Command::new("sh");
-    command.args(["-c", "ulimit -n 5; exec \"$0\" \"$@\""]).arg(Product::Agent.locate()?);
+    command
+        .args(["-c", "ulimit -n 5; exec \"$0\" \"$@\""])
+        .arg(Product::Agent.locate()?);
     node.arguments(&mut command);
     node.ask(Ask::Old)?;
     let said = command.arg("--once").stdin(Stdio::null()).output()?;

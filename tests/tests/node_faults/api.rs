@@ -111,7 +111,8 @@ impl Api {
                 let service = service_fn(move |request| {
                     answer(Arc::clone(&state), changes.subscribe(), request)
                 });
-                let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+                let connection =
+                    http1::Builder::new().serve_connection(TokioIo::new(stream), service);
                 connections.spawn(async { connection.await.ok() });
             }
         }));
@@ -197,7 +198,9 @@ impl Body for Page {
                 if let Some(bytes) = first.take() {
                     return Poll::Ready(Some(Ok(Frame::data(bytes))));
                 }
-                end.as_mut().poll(polling).map(|()| Some(Err(std::io::ErrorKind::ConnectionReset.into())))
+                end.as_mut()
+                    .poll(polling)
+                    .map(|()| Some(Err(std::io::ErrorKind::ConnectionReset.into())))
             }
         }
     }
@@ -207,7 +210,9 @@ fn page(status: StatusCode, text: String) -> Response<Page> {
     let mut response = Response::new(Page::Whole(Some(text.into())));
     *response.status_mut() = status;
     let json = hyper::header::HeaderValue::from_static("application/json");
-    response.headers_mut().insert(hyper::header::CONTENT_TYPE, json);
+    response
+        .headers_mut()
+        .insert(hyper::header::CONTENT_TYPE, json);
     response
 }
 
@@ -220,38 +225,48 @@ fn failure(code: StatusCode, reason: &str) -> Response<Page> {
 }
 
 async fn answer(
-    state: Arc<Mutex<State>>,
+    shared: Arc<Mutex<State>>,
     changes: watch::Receiver<u64>,
     request: Request<Incoming>,
 ) -> Result<Response<Page>, Infallible> {
-    let (parts, body) = request.into_parts();
-    let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-    let query = parts.uri.query().unwrap_or_default().to_owned();
-    let failing = state.lock().unwrap_or_else(PoisonError::into_inner).failing;
-    let is_status = parts.uri.path().ends_with("/status");
+    let (head, body) = request.into_parts();
+    let body = body
+        .collect()
+        .await
+        .map(http_body_util::Collected::to_bytes)
+        .unwrap_or_default();
+    let query = head.uri.query().unwrap_or_default().to_owned();
+    let failing = shared
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .failing;
+    let is_status = head.uri.path().ends_with("/status");
     match failing {
         Failing::Broken => return Ok(failure(StatusCode::INTERNAL_SERVER_ERROR, "InternalError")),
         Failing::Forbidden => return Ok(failure(StatusCode::FORBIDDEN, "Forbidden")),
         Failing::Garbage => return Ok(page(StatusCode::OK, "\u{0}<html>no".to_owned())),
         Failing::NoStatus if is_status => return Ok(failure(StatusCode::FORBIDDEN, "Forbidden")),
         Failing::Expired if query.contains("watch=") => {
-            let status = json!({
+            let expired = json!({
                 "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
                 "message": "too old resource version", "reason": "Expired", "code": 410,
             });
-            let line = json!({"type": "ERROR", "object": status});
+            let line = json!({"type": "ERROR", "object": expired});
             return Ok(page(StatusCode::OK, format!("{line}\n")));
         }
         Failing::Silent => {
             let mut changes = changes;
             // Until it fails in another way.
             let _ = changes.changed().await;
-            return Ok(failure(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"));
+            return Ok(failure(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "ServiceUnavailable",
+            ));
         }
         _ => {}
     }
-    let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-    let path = parts.uri.path();
+    let mut state = shared.lock().unwrap_or_else(PoisonError::into_inner);
+    let path = head.uri.path();
     if let Some((_, name)) = path.split_once("/policybundles/") {
         let Some(spec) = state.bundles.get(name) else {
             return Ok(failure(StatusCode::NOT_FOUND, "NotFound"));
@@ -271,9 +286,9 @@ async fn answer(
             "status": state.statuses.last(),
         })
     });
-    if is_status && parts.method == Method::PATCH {
-        let patch: Value = serde_json::from_slice(&body).unwrap_or_default();
-        state.statuses = vec![patch["status"].clone()];
+    if is_status && head.method == Method::PATCH {
+        let sent: Value = serde_json::from_slice(&body).unwrap_or_default();
+        state.statuses = vec![sent["status"].clone()];
         return Ok(page(StatusCode::OK, object.unwrap_or_default().to_string()));
     }
     if query.contains("watch=") {

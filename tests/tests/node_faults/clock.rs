@@ -17,9 +17,15 @@ pub(crate) fn cases() -> Vec<Case> {
     vec![
         Case::new("clock: it jumps ten years ahead", "new", || jumps(&[YEARS])),
         Case::new("clock: it jumps ten years back", "new", || jumps(&[-YEARS])),
-        Case::new("clock: it is set to 1970", "new", || jumps(&[-1_700_000_000])),
-        Case::new("clock: it jumps to and fro", "new", || jumps(&[YEARS, -YEARS, 3_600, -3_600])),
-        Case::new("clock: the machine has run for ten years", "new", || started(YEARS)),
+        Case::new("clock: it is set to 1970", "new", || {
+            jumps(&[-1_700_000_000])
+        }),
+        Case::new("clock: it jumps to and fro", "new", || {
+            jumps(&[YEARS, -YEARS, 3_600, -3_600])
+        }),
+        Case::new("clock: the machine has run for ten years", "new", || {
+            started(YEARS)
+        }),
     ]
 }
 
@@ -28,7 +34,9 @@ fn shim(node: &Node) -> Result<PathBuf> {
     let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/node_faults/clock.c");
     let library = node.beside("clock.so");
     let mut cc = Command::new("cc");
-    cc.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source);
+    cc.args(["-shared", "-fPIC", "-O1", "-o"])
+        .arg(&library)
+        .arg(source);
     let done = cc.output().context("run cc")?;
     ensure!(done.status.success(), "cc: {done:?}");
     Ok(library)
@@ -53,11 +61,14 @@ async fn jumps(steps: &'static [i64]) -> Result<Recovered> {
     let mut node = Node::applied(Kind::Containerd)?;
     set(0, &node)?;
     let mut command = node.command(&Product::Agent.locate()?);
-    command.env("LD_PRELOAD", shim(&node)?).env("NODESEAL_CLOCK", node.beside("clock"));
+    command
+        .env("LD_PRELOAD", shim(&node)?)
+        .env("NODESEAL_CLOCK", node.beside("clock"));
     node.start_as(command)?;
     let sight = node.sight();
     node.brings(Ask::Old).await?;
-    node.until("the status", |node| year(node).len() == 4).await?;
+    node.until("the status", |node| year(node).len() == 4)
+        .await?;
     let now = year(&node);
     let mut took = None;
     for (at, seconds) in steps.iter().enumerate() {
@@ -67,7 +78,10 @@ async fn jumps(steps: &'static [i64]) -> Result<Recovered> {
         took = Some(node.brings(ask).await?);
         // It is that clock that it goes by.
         if seconds.abs() >= YEARS {
-            node.until("the time of that clock in the status", |node| year(node) != now).await?;
+            node.until("the time of that clock in the status", |node| {
+                year(node) != now
+            })
+            .await?;
         }
         fs::remove_file(node.at(POLICY))?;
         node.brings(ask).await?;
@@ -82,7 +96,12 @@ async fn started(seconds: i64) -> Result<Recovered> {
     let mut node = Node::applied(Kind::Containerd)?;
     let mut command = Command::new("unshare");
     command.args(["--time", "--fork", "--kill-child"]);
-    command.args(["--boottime", &seconds.to_string(), "--monotonic", &seconds.to_string()]);
+    command.args([
+        "--boottime",
+        &seconds.to_string(),
+        "--monotonic",
+        &seconds.to_string(),
+    ]);
     command.arg(Product::Agent.locate()?);
     node.arguments(&mut command);
     node.start_as(command)?;

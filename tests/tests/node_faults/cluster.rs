@@ -19,21 +19,32 @@ pub(crate) fn cases() -> Vec<Case> {
         let name = format!("cluster: {name}");
         Case::new(name, "old and drift put back, then new", move || fails(how))
     };
-    let spoiled = |name: &str, reason: &'static str, spoil: fn(PolicyBundleSpec) -> PolicyBundleSpec| {
-        let name = format!("cluster: the bundle {name}");
-        Case::new(name, "old, told; then new", move || unusable(reason, spoil))
-    };
+    let spoiled =
+        |name: &str, reason: &'static str, spoil: fn(PolicyBundleSpec) -> PolicyBundleSpec| {
+            let name = format!("cluster: the bundle {name}");
+            Case::new(name, "old, told; then new", move || unusable(reason, spoil))
+        };
     vec![
         failing("every answer is 500", Failing::Broken),
         failing("no answer comes", Failing::Silent),
         failing("every answer is garbage", Failing::Garbage),
         failing("the rights are lost", Failing::Forbidden),
-        Case::new("cluster: nobody listens, for an agent that starts too", "old and drift put back, then new", gone),
+        Case::new(
+            "cluster: nobody listens, for an agent that starts too",
+            "old and drift put back, then new",
+            gone,
+        ),
         Case::new("cluster: watches are cut off again and again", "new", cut),
-        Case::new("cluster: watches have expired", "new", || followed(Failing::Expired)),
-        Case::new("cluster: the status is refused", "new, told when it is taken", || followed(Failing::NoStatus)),
+        Case::new("cluster: watches have expired", "new", || {
+            followed(Failing::Expired)
+        }),
+        Case::new(
+            "cluster: the status is refused",
+            "new, told when it is taken",
+            || followed(Failing::NoStatus),
+        ),
         spoiled("is not what its name says", "RenderFailed", |mut spec| {
-            let other = bundle("other.example").ok().and_then(|bundle| encode(&bundle).ok());
+            let other = encode(&bundle("other.example")).ok();
             spec.data = other.map(|spec| spec.data).unwrap_or_default();
             spec
         }),
@@ -42,7 +53,7 @@ pub(crate) fn cases() -> Vec<Case> {
             spec
         }),
         spoiled("is no base64", "RenderFailed", |mut spec| {
-            spec.data = "%%%%".to_owned();
+            "%%%%".clone_into(&mut spec.data);
             spec
         }),
         spoiled("is empty", "RenderFailed", |mut spec| {
@@ -53,18 +64,29 @@ pub(crate) fn cases() -> Vec<Case> {
             spec.format = 2;
             spec
         }),
-        Case::new("cluster: the bundle is not there yet", "old, told; then new", missing),
-        Case::new("cluster: the object asks for a name that is none", "old, told; then new", no_name),
+        Case::new(
+            "cluster: the bundle is not there yet",
+            "old, told; then new",
+            missing,
+        ),
+        Case::new(
+            "cluster: the object asks for a name that is none",
+            "old, told; then new",
+            no_name,
+        ),
     ]
 }
 
-fn bundle(scope: &str) -> Result<Bundle> {
+fn bundle(scope: &str) -> Bundle {
     let sources = [("kept", KEPT), ("other", scope)].map(|(name, scope)| Source {
         name: format!("{name}.yaml"),
         text: policy(name, scope),
     });
-    let policies = load(&sources).policies.into_iter().map(|loaded| loaded.policy);
-    Ok(Bundle::new(Settings::default(), policies))
+    let policies = load(&sources)
+        .policies
+        .into_iter()
+        .map(|loaded| loaded.policy);
+    Bundle::new(Settings::default(), policies)
 }
 
 /// A node whose agent follows a cluster that has asked for a bundle.
@@ -92,15 +114,23 @@ impl Followed {
         self.api.kubeconfig(&kubeconfig)?;
         let mut command = Command::new(Product::Agent.locate()?);
         command.env("RUST_LOG", "warn");
-        command.args(["--node-name", NODE, "--kubeconfig"]).arg(kubeconfig);
+        command
+            .args(["--node-name", NODE, "--kubeconfig"])
+            .arg(kubeconfig);
         command.arg("--root").arg(self.node.root());
-        command.args(["--runtime", "containerd", "--runtime-version", "2.2.1", "--verifier"]);
+        command.args([
+            "--runtime",
+            "containerd",
+            "--runtime-version",
+            "2.2.1",
+            "--verifier",
+        ]);
         command.arg(self.node.beside("verifier"));
         self.node.start_as(command)
     }
 
     pub(crate) fn ask(&self, scope: &str) -> Result<()> {
-        let bundle = bundle(scope)?;
+        let bundle = bundle(scope);
         let name = object_name(&bundle.digest());
         self.api.store(&name, encode(&bundle)?);
         self.api.ask(&name);
@@ -119,14 +149,21 @@ impl Followed {
     /// Waits until the cluster is told this reason.
     async fn tells(&self, reason: &str) -> Result<()> {
         let told = |_: &Node| condition(&self.api.status(), "Applied").contains(reason);
-        self.node.until("the status in the cluster", told).await.map(drop)
+        self.node
+            .until("the status in the cluster", told)
+            .await
+            .map(drop)
     }
 
     /// What somebody removes is put back.
     async fn mends(&self) -> Result<()> {
         let before = self.node.read(POLICY);
         std::fs::remove_file(self.node.at(POLICY))?;
-        self.node.until("the policy to be put back", |node| node.read(POLICY) == before).await?;
+        self.node
+            .until("the policy to be put back", |node| {
+                node.read(POLICY) == before
+            })
+            .await?;
         Ok(())
     }
 }
@@ -137,7 +174,10 @@ async fn fails(how: Failing) -> Result<Recovered> {
     all.api.fail(how);
     all.ask("new.example")?;
     all.mends().await?;
-    ensure!(all.has("old.example") && !all.has("new.example"), "it followed what fails");
+    ensure!(
+        all.has("old.example") && !all.has("new.example"),
+        "it followed what fails"
+    );
     all.api.fail(Failing::No);
     let took = all.enforces("new.example").await?;
     all.tells("Applied").await?;
@@ -151,7 +191,11 @@ async fn gone() -> Result<Recovered> {
     all.api.stop();
     all.mends().await?;
     all.run()?;
-    all.node.until("the agent to speak", |node| node.log().contains("does not answer")).await?;
+    all.node
+        .until("the agent to speak", |node| {
+            node.log().contains("does not answer")
+        })
+        .await?;
     all.mends().await?;
     ensure!(all.has("old.example"), "the old policies are gone");
     all.ask("new.example")?;
@@ -186,17 +230,20 @@ async fn followed(how: Failing) -> Result<Recovered> {
     let took = all.enforces("new.example").await?;
     all.mends().await?;
     all.api.fail(Failing::No);
-    let bundle = object_name(&bundle("new.example")?.digest());
+    let bundle = object_name(&bundle("new.example").digest());
     let told = |_: &Node| all.api.status()["appliedBundle"] == bundle.as_str();
     all.node.until("the status in the cluster", told).await?;
     sight.end(Allowed::Refused)?;
     Ok(Recovered(Some(took)))
 }
 
-async fn unusable(reason: &str, spoil: fn(PolicyBundleSpec) -> PolicyBundleSpec) -> Result<Recovered> {
+async fn unusable(
+    reason: &str,
+    spoil: fn(PolicyBundleSpec) -> PolicyBundleSpec,
+) -> Result<Recovered> {
     let all = Followed::start().await?;
     let sight = all.node.sight();
-    let wanted = bundle("spoiled.example")?;
+    let wanted = bundle("spoiled.example");
     let name = object_name(&wanted.digest());
     all.api.store(&name, spoil(encode(&wanted)?));
     all.api.ask(&name);
@@ -213,7 +260,7 @@ async fn unusable(reason: &str, spoil: fn(PolicyBundleSpec) -> PolicyBundleSpec)
 async fn missing() -> Result<Recovered> {
     let all = Followed::start().await?;
     let sight = all.node.sight();
-    let wanted = bundle("new.example")?;
+    let wanted = bundle("new.example");
     let name = object_name(&wanted.digest());
     all.api.ask(&name);
     all.tells("Pending").await?;
@@ -227,10 +274,12 @@ async fn missing() -> Result<Recovered> {
 async fn no_name() -> Result<Recovered> {
     let all = Followed::start().await?;
     let sight = all.node.sight();
-    all.api.store("..", encode(&bundle("new.example")?)?);
+    all.api.store("..", encode(&bundle("new.example"))?);
     all.api.ask("../../../etc");
     all.node
-        .until("it to be told", |_| !condition(&all.api.status(), "Applied").starts_with("True"))
+        .until("it to be told", |_| {
+            !condition(&all.api.status(), "Applied").starts_with("True")
+        })
         .await?;
     all.mends().await?;
     all.ask("new.example")?;

@@ -29,7 +29,9 @@ const DIGEST: &str = "sha256:111111111111111111111111111111111111111111111111111
 pub(crate) fn cases() -> Vec<Case> {
     let silent = |name: &str, how: Silence| {
         let name = format!("CRI-O: {name}");
-        Case::new(name, "old and drift put back, then new", move || silence(how))
+        Case::new(name, "old and drift put back, then new", move || {
+            silence(how)
+        })
     };
     vec![
         silent("its socket is gone", Silence::NoSocket),
@@ -38,12 +40,39 @@ pub(crate) fn cases() -> Vec<Case> {
         silent("it answers nonsense", Silence::Nonsense),
         silent("its configuration is no TOML", Silence::Config),
         silent("it is another program", Silence::Other),
-        Case::new("CRI-O: stale images cannot be pulled, Hold", "waits, then new", || stale("Hold")),
-        Case::new("CRI-O: stale images cannot be pulled, Proceed", "new", || stale("Proceed")),
-        Case::new("CRI-O: the agent is killed while images are pulled again", "waits, then new", killed),
-        Case::new("CRI-O: it is upgraded under the agent", "new", || becomes("1.36.0")),
-        Case::new("CRI-O: it is downgraded under the agent", "only words that it knows", || becomes("1.30.0")),
-        Case::new("CRI-O: its policy is another file after a restart", "the new file, the old one as it was", moved),
+        Case::new(
+            "CRI-O: stale images cannot be pulled, Hold",
+            "waits, then new",
+            || stale("Hold"),
+        ),
+        Case::new(
+            "CRI-O: stale images cannot be pulled, Proceed",
+            "new",
+            || stale("Proceed"),
+        ),
+        Case::new(
+            "CRI-O: the agent is killed while images are pulled again",
+            "waits, then new",
+            killed,
+        ),
+        Case::new(
+            "CRI-O: files are changed while images are pulled again",
+            "put back meanwhile",
+            meanwhile,
+        ),
+        Case::new("CRI-O: it is upgraded under the agent", "new", || {
+            becomes("1.36.0")
+        }),
+        Case::new(
+            "CRI-O: it is downgraded under the agent",
+            "only words that it knows",
+            || becomes("1.30.0"),
+        ),
+        Case::new(
+            "CRI-O: its policy is another file after a restart",
+            "the new file, the old one as it was",
+            moved,
+        ),
     ]
 }
 
@@ -95,7 +124,9 @@ impl Live {
         live.run()?;
         live.enforces("old.example").await?;
         live.node
-            .until("the status", |node| node.condition("Applied").starts_with("True"))
+            .until("the status", |node| {
+                node.condition("Applied").starts_with("True")
+            })
             .await?;
         live.node.is_at_rest().await?;
         Ok(live)
@@ -110,11 +141,16 @@ impl Live {
     }
 
     fn ask(&self, scope: &str, stale: &str) -> Result<()> {
-        let lines = ["probe: {interval: 0s}".to_owned(), format!("crio: {{staleImages: {stale}}}")];
+        let lines = [
+            "probe: {interval: 0s}".to_owned(),
+            format!("crio: {{staleImages: {stale}}}"),
+        ];
         let config = config(&lines.each_ref().map(String::as_str));
         self.node.write_policy("config.yaml", config.as_bytes())?;
-        self.node.write_policy("kept.yaml", policy("kept", KEPT).as_bytes())?;
-        self.node.write_policy("other.yaml", policy("other", scope).as_bytes())
+        self.node
+            .write_policy("kept.yaml", policy("kept", KEPT).as_bytes())?;
+        self.node
+            .write_policy("other.yaml", policy("other", scope).as_bytes())
     }
 
     fn has(&self, scope: &str) -> bool {
@@ -168,17 +204,29 @@ async fn silence(how: Silence) -> Result<Recovered> {
         Silence::NoSocket => remove(&path)?,
         Silence::Refused => live.crio.stop(),
         Silence::Mute => bad = Some(Bad::at(&live.node, None)?),
-        Silence::Nonsense => bad = Some(Bad::at(&live.node, Some(b"HTTP/1.1 200 OK\r\n\r\n\0\xff"))?),
-        Silence::Config => live.crio.change(|settings| settings.config = Some(b"\xff = [".to_vec())),
-        Silence::Other => live.crio.change(|settings| settings.version = "not a version".to_owned()),
+        Silence::Nonsense => {
+            bad = Some(Bad::at(&live.node, Some(b"HTTP/1.1 200 OK\r\n\r\n\0\xff"))?);
+        }
+        Silence::Config => live
+            .crio
+            .change(|settings| settings.config = Some(b"\xff = [".to_vec())),
+        Silence::Other => live
+            .crio
+            .change(|settings| "not a version".clone_into(&mut settings.version)),
     }
     live.node
-        .until("the silence to be told", |node| !node.condition("Detected").starts_with("True"))
+        .until("the silence to be told", |node| {
+            !node.condition("Detected").starts_with("True")
+        })
         .await?;
     // What somebody removes is put back, and nothing goes off the node.
     let before = live.node.read(CRIO_POLICY);
     fs::write(live.node.at(CRIO_POLICY), "{}")?;
-    live.node.until("the policy to be put back", |node| node.read(CRIO_POLICY) == before).await?;
+    live.node
+        .until("the policy to be put back", |node| {
+            node.read(CRIO_POLICY) == before
+        })
+        .await?;
     live.ask("new.example", "Hold")?;
     match how {
         Silence::NoSocket => symlink(live.crio.socket(), &path)?,
@@ -191,7 +239,9 @@ async fn silence(how: Silence) -> Result<Recovered> {
             symlink(live.crio.socket(), &path)?;
         }
         Silence::Config => live.crio.change(|settings| settings.config = None),
-        Silence::Other => live.crio.change(|settings| settings.version = "1.34.1".to_owned()),
+        Silence::Other => live
+            .crio
+            .change(|settings| "1.34.1".clone_into(&mut settings.version)),
     }
     let took = live.enforces("new.example").await?;
     let detected = |node: &Node| node.condition("Detected").starts_with("True");
@@ -208,7 +258,9 @@ async fn stale(how: &str) -> Result<Recovered> {
     live.run()?;
     if how == "Hold" {
         live.node
-            .until("the wait", |node| node.condition("Applied").contains("StaleImages"))
+            .until("the wait", |node| {
+                node.condition("Applied").contains("StaleImages")
+            })
             .await?;
         // Signatures are looked up, and no rule has changed.
         ensure!(live.node.read(CRIO_POLICY).as_deref() == Some(SHIPPED.as_bytes()));
@@ -225,9 +277,12 @@ async fn killed() -> Result<Recovered> {
     let mut live = Live::new()?;
     live.ask("old.example", "Hold")?;
     // It never comes to an end.
-    live.crio.on_pull(|_| std::future::pending::<Result<(), Status>>());
+    live.crio
+        .on_pull(|_| std::future::pending::<Result<(), Status>>());
     live.run()?;
-    live.node.until("a pull", |_| !live.crio.pulls().is_empty()).await?;
+    live.node
+        .until("a pull", |_| !live.crio.pulls().is_empty())
+        .await?;
     ensure!(live.node.read(CRIO_POLICY).as_deref() == Some(SHIPPED.as_bytes()));
     live.node.signal(Signal::KILL)?;
     live.node.is_gone().await?;
@@ -237,11 +292,36 @@ async fn killed() -> Result<Recovered> {
     Ok(Recovered(Some(took)))
 }
 
+async fn meanwhile() -> Result<Recovered> {
+    let live = Live::start().await?;
+    let pulled = live.crio.pulls().len();
+    live.crio
+        .on_pull(|_| std::future::pending::<Result<(), Status>>());
+    live.ask("free.example", "Hold")?;
+    live.node
+        .until("a pull", |_| live.crio.pulls().len() > pulled)
+        .await?;
+    let before = live.node.read(CRIO_POLICY);
+    fs::write(live.node.at(CRIO_POLICY), "{}")?;
+    let back = live
+        .node
+        .until("the policy to be put back", |node| {
+            node.read(CRIO_POLICY) == before
+        })
+        .await;
+    ensure!(
+        live.crio.pulls().len() == pulled + 1,
+        "the pull has ended: {back:?}"
+    );
+    Ok(Recovered(Some(back?)))
+}
+
 async fn becomes(version: &'static str) -> Result<Recovered> {
     let mut live = Live::start().await?;
     let sight = live.sight();
     live.crio.stop();
-    live.crio.change(|settings| settings.version = version.to_owned());
+    live.crio
+        .change(|settings| version.clone_into(&mut settings.version));
     live.crio.restart()?;
     live.ask("new.example", "Hold")?;
     let took = live.enforces("new.example").await?;
@@ -250,7 +330,10 @@ async fn becomes(version: &'static str) -> Result<Recovered> {
     sight.end(Allowed::Held)?;
     let text = live.node.read(CRIO_POLICY).unwrap_or_default();
     let newer = String::from_utf8_lossy(&text).contains("keyDatas");
-    ensure!(version != "1.30.0" || !newer, "a word that it does not know");
+    ensure!(
+        version != "1.30.0" || !newer,
+        "a word that it does not know"
+    );
     Ok(Recovered(Some(took)))
 }
 
@@ -259,7 +342,8 @@ async fn moved() -> Result<Recovered> {
     let mut live = Live::start().await?;
     live.node.put(OTHER, SHIPPED.as_bytes())?;
     live.crio.stop();
-    live.crio.change(|settings| settings.signature_policy = format!("/{OTHER}"));
+    live.crio
+        .change(|settings| settings.signature_policy = format!("/{OTHER}"));
     live.crio.restart()?;
     let took = live
         .node
@@ -269,7 +353,9 @@ async fn moved() -> Result<Recovered> {
         })
         .await?;
     live.node
-        .until("the first file as it was", |node| node.read(CRIO_POLICY).as_deref() == Some(SHIPPED.as_bytes()))
+        .until("the first file as it was", |node| {
+            node.read(CRIO_POLICY).as_deref() == Some(SHIPPED.as_bytes())
+        })
         .await?;
     Ok(Recovered(Some(took)))
 }

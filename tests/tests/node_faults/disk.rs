@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use e2e::{Process, process};
-use rustix::mount::{MountFlags, mount, mount_bind, mount_remount, unmount, UnmountFlags};
+use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, mount_remount, unmount};
 use rustix::process::Signal;
 use xtask::product::Product;
 
@@ -17,6 +17,7 @@ use crate::node::{
 use crate::run::{Case, Recovered, full};
 use crate::sight::Allowed;
 
+#[allow(clippy::too_many_lines, reason = "it is a list")]
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases = vec![
         Case::new("disk: /etc is full", "old, then new", || {
@@ -28,9 +29,11 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new("disk: /etc has no inodes left", "old, then new", || {
             full_disk(Kind::Containerd, "etc", "size=4m,nr_inodes=32", true)
         }),
-        Case::new("disk: /opt is full, with an upgrade", "old, then new", || {
-            full_disk(Kind::Containerd, "opt", "size=160k", false)
-        }),
+        Case::new(
+            "disk: /opt is full, with an upgrade",
+            "old, then new",
+            || full_disk(Kind::Containerd, "opt", "size=160k", false),
+        ),
         Case::new("disk: the state folder is full", "old, then new", || {
             full_disk(Kind::Containerd, "var/lib", "size=1m", false)
         }),
@@ -40,24 +43,43 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new("disk: /etc is read-only (CRI-O)", "old, then new", || {
             read_only(Kind::Crio, "etc")
         }),
-        Case::new("disk: /opt is read-only, with an upgrade", "old, then new", || {
-            read_only(Kind::Containerd, "opt")
+        Case::new(
+            "disk: /opt is read-only, with an upgrade",
+            "old, then new",
+            || read_only(Kind::Containerd, "opt"),
+        ),
+        Case::new(
+            "disk: the state folder is read-only",
+            "old, then new",
+            || read_only(Kind::Containerd, "var/lib"),
+        ),
+        Case::new(
+            "disk: the state folder is read-only at the start",
+            "old, then new",
+            born_read_only,
+        ),
+        Case::new("disk: the policy is immutable", "old, then new", || {
+            immutable(POLICY)
         }),
-        Case::new("disk: the state folder is read-only", "old, then new", || {
-            read_only(Kind::Containerd, "var/lib")
-        }),
-        Case::new("disk: the state folder is read-only at the start", "old, then new", born_read_only),
-        Case::new("disk: the policy is immutable", "old, then new", || immutable(POLICY)),
-        Case::new("disk: the folder of the policy is immutable", "old, then new", || {
-            immutable("etc/nodeseal/verifier")
-        }),
-        Case::new("disk: files may have 24 KiB (EFBIG), with an upgrade", "old, then new", || {
-            small_files()
-        }),
+        Case::new(
+            "disk: the folder of the policy is immutable",
+            "old, then new",
+            || immutable("etc/nodeseal/verifier"),
+        ),
+        Case::new(
+            "disk: files may have 24 KiB (EFBIG), with an upgrade",
+            "old, then new",
+            small_files,
+        ),
     ];
     let staged = "etc/nodeseal/verifier/.policy.json.nodeseal-tmp";
     for (name, kind, point, what) in [
-        ("the policy is staged", Kind::Containerd, format!("before create {staged}"), Way::Full("etc")),
+        (
+            "the policy is staged",
+            Kind::Containerd,
+            format!("before create {staged}"),
+            Way::Full("etc"),
+        ),
         (
             "the verifier is half written",
             Kind::Containerd,
@@ -82,14 +104,54 @@ pub(crate) fn cases() -> Vec<Case> {
             "before create var/lib/nodeseal/.status.json.nodeseal-tmp".to_owned(),
             Way::Full("var/lib"),
         ),
-        ("the policy is renamed", Kind::Containerd, format!("before rename {POLICY}"), Way::ReadOnly("etc")),
-        ("the verifier is renamed", Kind::Containerd, format!("before rename {VERIFIER}"), Way::ReadOnly("opt")),
-        ("the second file is renamed", Kind::Containerd, format!("after rename {VERIFIER}"), Way::ReadOnly("etc")),
-        ("the journal is renamed", Kind::Containerd, "after fsync var/lib/nodeseal/.journal.nodeseal-tmp".to_owned(), Way::Covered("var/lib")),
-        ("the journal is removed", Kind::Containerd, "after fsync of directory var/lib/nodeseal/state.json".to_owned(), Way::Covered("var/lib")),
-        ("the status is renamed", Kind::Containerd, "after fsync var/lib/nodeseal/.status.json.nodeseal-tmp".to_owned(), Way::Covered("var/lib")),
-        ("policy.json is renamed (CRI-O)", Kind::Crio, format!("before rename {CRIO_POLICY}"), Way::ReadOnly("etc")),
-        ("registries.d is done (CRI-O)", Kind::Crio, format!("after rename {REGISTRIES}"), Way::ReadOnly("etc")),
+        (
+            "the policy is renamed",
+            Kind::Containerd,
+            format!("before rename {POLICY}"),
+            Way::ReadOnly("etc"),
+        ),
+        (
+            "the verifier is renamed",
+            Kind::Containerd,
+            format!("before rename {VERIFIER}"),
+            Way::ReadOnly("opt"),
+        ),
+        (
+            "the second file is renamed",
+            Kind::Containerd,
+            format!("after rename {VERIFIER}"),
+            Way::ReadOnly("etc"),
+        ),
+        (
+            "the journal is renamed",
+            Kind::Containerd,
+            "after fsync var/lib/nodeseal/.journal.nodeseal-tmp".to_owned(),
+            Way::Covered("var/lib"),
+        ),
+        (
+            "the journal is removed",
+            Kind::Containerd,
+            "after fsync of directory var/lib/nodeseal/state.json".to_owned(),
+            Way::Covered("var/lib"),
+        ),
+        (
+            "the status is renamed",
+            Kind::Containerd,
+            "after fsync var/lib/nodeseal/.status.json.nodeseal-tmp".to_owned(),
+            Way::Covered("var/lib"),
+        ),
+        (
+            "policy.json is renamed (CRI-O)",
+            Kind::Crio,
+            format!("before rename {CRIO_POLICY}"),
+            Way::ReadOnly("etc"),
+        ),
+        (
+            "registries.d is done (CRI-O)",
+            Kind::Crio,
+            format!("after rename {REGISTRIES}"),
+            Way::ReadOnly("etc"),
+        ),
     ] {
         let how = match what {
             Way::Full(_) => "fills up",
@@ -130,14 +192,25 @@ fn own_disk(node: &Node, folder: &str, options: &str) -> Result<()> {
     let kept = node.beside("kept");
     copy(&at, &kept)?;
     let options = std::ffi::CString::new(options)?;
-    mount("tmpfs", &at, "tmpfs", MountFlags::empty(), options.as_c_str()).context("mount a tmpfs")?;
+    mount(
+        "tmpfs",
+        &at,
+        "tmpfs",
+        MountFlags::empty(),
+        options.as_c_str(),
+    )
+    .context("mount a tmpfs")?;
     copy(&kept, &at)?;
     fs::remove_dir_all(kept).context("remove a copy")
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to)?;
-    let done = Command::new("cp").arg("-a").arg(from.join(".")).arg(to).status()?;
+    let done = Command::new("cp")
+        .arg("-a")
+        .arg(from.join("."))
+        .arg(to)
+        .status()?;
     ensure!(done.success(), "cp: {done}");
     Ok(())
 }
@@ -149,7 +222,12 @@ fn own_mount(node: &Node, folder: &str) -> Result<()> {
 }
 
 fn set_read_only(node: &Node, folder: &str, yes: bool) -> Result<()> {
-    let flags = MountFlags::BIND | if yes { MountFlags::RDONLY } else { MountFlags::empty() };
+    let flags = MountFlags::BIND
+        | if yes {
+            MountFlags::RDONLY
+        } else {
+            MountFlags::empty()
+        };
     mount_remount(node.at(folder), flags, "").context("mount a folder again")
 }
 
@@ -171,7 +249,9 @@ async fn full_disk(kind: Kind, folder: &str, options: &str, inodes: bool) -> Res
     let sight = node.sight();
     let mut files = Vec::new();
     if inodes {
-        while let Ok(file) = fs::File::create(node.at(folder).join(format!("filler{}", files.len()))) {
+        while let Ok(file) =
+            fs::File::create(node.at(folder).join(format!("filler{}", files.len())))
+        {
             drop(file);
             files.push(node.at(folder).join(format!("filler{}", files.len())));
         }
@@ -213,8 +293,10 @@ async fn read_only(kind: Kind, folder: &str) -> Result<Recovered> {
         node.install(2)?;
     }
     node.ask(Ask::New)?;
-    node.until("the failure to be told", |node| node.log().contains("Read-only file system"))
-        .await?;
+    node.until("the failure to be told", |node| {
+        node.log().contains("Read-only file system")
+    })
+    .await?;
     ensure!(!node.holds(Ask::New)?, "it was not read-only");
     uncover(&node, folder)?;
     done(node, sight, Allowed::Held).await
@@ -229,7 +311,10 @@ async fn born_read_only() -> Result<Recovered> {
     let sight = node.sight();
     let said = node.once()?;
     let text = String::from_utf8_lossy(&said.stderr).into_owned();
-    ensure!(!said.status.success() && text.contains("Read-only file system"), "{text}");
+    ensure!(
+        !said.status.success() && text.contains("Read-only file system"),
+        "{text}"
+    );
     ensure!(node.holds(Ask::Old)?, "it changed something");
     set_read_only(&node, "var/lib", false)?;
     node.start()?;
@@ -238,13 +323,17 @@ async fn born_read_only() -> Result<Recovered> {
 
 async fn immutable(path: &str) -> Result<Recovered> {
     let node = Node::running(Kind::Containerd).await?;
-    node.until("the first look to end", |node| node.condition("Applied").starts_with("True"))
-        .await?;
+    node.until("the first look to end", |node| {
+        node.condition("Applied").starts_with("True")
+    })
+    .await?;
     let sight = node.sight();
     chattr(&node, "+i", path)?;
     node.ask(Ask::New)?;
     let told = node
-        .until("the failure to be told", |node| node.log().contains("immutable"))
+        .until("the failure to be told", |node| {
+            node.log().contains("immutable")
+        })
         .await;
     let held = node.holds(Ask::Old);
     chattr(&node, "-i", path)?;
@@ -254,7 +343,10 @@ async fn immutable(path: &str) -> Result<Recovered> {
 }
 
 fn chattr(node: &Node, flag: &str, path: &str) -> Result<()> {
-    let done = Command::new("chattr").arg(flag).arg(node.at(path)).status()?;
+    let done = Command::new("chattr")
+        .arg(flag)
+        .arg(node.at(path))
+        .status()?;
     ensure!(done.success(), "chattr {flag} {path}: {done}");
     Ok(())
 }
@@ -271,7 +363,10 @@ async fn small_files() -> Result<Recovered> {
     node.arguments(&mut command);
     let said = command.args(["--once"]).stdin(Stdio::null()).output()?;
     let text = String::from_utf8_lossy(&said.stdout).into_owned();
-    ensure!(!said.status.success() && text.contains("File too large"), "{said:?}");
+    ensure!(
+        !said.status.success() && text.contains("File too large"),
+        "{said:?}"
+    );
     ensure!(node.holds_files_of_old()?, "something was changed");
     node.start()?;
     done(node, sight, Allowed::Held).await
@@ -280,7 +375,9 @@ async fn small_files() -> Result<Recovered> {
 /// Lets an agent look once, with something that happens to a disk when it reaches a point.
 async fn look_with(node: &Node, point: u64, way: Way) -> Result<bool> {
     let mut command = node.command(&Product::AgentFault.locate()?);
-    command.arg("--once").env("NODESEAL_FAULT_STOP", point.to_string());
+    command
+        .arg("--once")
+        .env("NODESEAL_FAULT_STOP", point.to_string());
     let agent = Process::start("nodeseal-agent", &mut command, &node.beside("once.log"))?;
     let stat = format!("/proc/{}/stat", agent.id());
     let stopped = process::wait_for("the agent to stop", LIMIT, async || {
@@ -324,7 +421,9 @@ fn number(points: &[String], wanted: &str) -> Result<u64> {
         let (number, point) = line.split_once(' ')?;
         point.starts_with(wanted).then(|| number.parse())
     });
-    found.with_context(|| format!("no point is `{wanted}`:\n{}", points.join("\n")))?.context("a number")
+    found
+        .with_context(|| format!("no point is `{wanted}`:\n{}", points.join("\n")))?
+        .context("a number")
 }
 
 async fn at_point(kind: Kind, point: String, way: Way) -> Result<Recovered> {
@@ -340,10 +439,16 @@ async fn at_point(kind: Kind, point: String, way: Way) -> Result<Recovered> {
         Way::Covered(_) => {}
     }
     let sight = node.sight();
-    ensure!(look_with(&node, at, way).await?, "the point was not reached");
+    ensure!(
+        look_with(&node, at, way).await?,
+        "the point was not reached"
+    );
     let log = fs::read_to_string(node.beside("once.log"))?;
     let bites = ["No space left on device", "Read-only file system"];
-    ensure!(bites.iter().any(|text| log.contains(text)), "it did no harm: {log}");
+    ensure!(
+        bites.iter().any(|text| log.contains(text)),
+        "it did no harm: {log}"
+    );
     node.start()?;
     done(node, sight, Allowed::Held).await
 }
@@ -364,9 +469,19 @@ async fn read_only_anywhere(kind: Kind) -> Result<Recovered> {
         own_mount(&node, folder)?;
         let sight = node.sight();
         let context = || format!("{folder} at point {at} of {points}");
-        ensure!(look_with(&node, at, Way::ReadOnly(folder)).await.with_context(context)?, "{}", context());
+        ensure!(
+            look_with(&node, at, Way::ReadOnly(folder))
+                .await
+                .with_context(context)?,
+            "{}",
+            context()
+        );
         let next = node.once()?;
-        ensure!(next.status.success() && node.holds(Ask::New)?, "{}: {next:?}", context());
+        ensure!(
+            next.status.success() && node.holds(Ask::New)?,
+            "{}: {next:?}",
+            context()
+        );
         sight.end(Allowed::Held).with_context(context)?;
         node.is_at_rest().await.with_context(context)?;
         unmount(node.at(folder), UnmountFlags::DETACH).context("unmount a folder")?;

@@ -17,7 +17,7 @@ use policy::paths::CONTAINERD_DROP_IN;
 use rustix::process::Signal;
 use tokio::task::JoinHandle;
 
-use crate::agent::{ALLOWED, Agent, policy};
+use crate::agent::{ALLOWED, Agent, CAREFUL, policy};
 use crate::configs::{Config, Format, Table};
 use crate::host::{Host, LIMIT, VERSIONS};
 use crate::node::send;
@@ -28,35 +28,113 @@ const BIN_DIR: &str = "opt/containerd/image-verifier/bin";
 const VERIFIER: &str = "opt/containerd/image-verifier/bin/nodeseal-verifier";
 const POLICY: &str = "etc/nodeseal/verifier/policy.json";
 
+#[allow(clippy::too_many_lines, reason = "it is a list")]
 pub(crate) fn cases() -> Vec<Case> {
     vec![
-        Case::new("containerd: SIGSTOP, with a change meanwhile", "nothing rolled back, then new", stopped),
-        Case::new("containerd: SIGKILL, started again by another", "enforces", killed),
-        Case::new("containerd: its socket is removed", "told, then enforces", no_socket),
-        Case::new("containerd: the port of the proof is taken", "another port, enforces", port),
-        Case::new("containerd: the verifier is replaced by garbage", "put back, nothing pulled", || {
-            harmed(Opens::No, |host| put(host, VERIFIER, b"garbage", 0o755))
-        }),
-        Case::new("containerd: the verifier is replaced by one that accepts", "put back", || {
-            harmed(Opens::Briefly, |host| put(host, VERIFIER, b"#!/bin/true\n", 0o755))
-        }),
-        Case::new("containerd: the policy is removed", "put back, nothing pulled", || {
-            harmed(Opens::No, |host| Ok(fs::remove_file(host.path(POLICY))?))
-        }),
-        Case::new("containerd: the policy covers nothing any more", "put back", || {
-            harmed(Opens::Briefly, |host| {
-                let text = host.read(POLICY).unwrap_or_default();
-                put(host, POLICY, text.replace("\"127.0.0.1:", "\"127.0.0.2:").as_bytes(), 0o644)
-            })
-        }),
-        Case::new("containerd: the folder of verifiers is removed", "put back", || {
-            harmed(Opens::Briefly, |host| Ok(fs::remove_dir_all(host.path(BIN_DIR))?))
-        }),
-        Case::new("containerd: a verifier of others refuses everything", "told, then enforces", foreign),
-        Case::new("containerd: the drop-in is removed", "put back without a restart", drop_in),
-        Case::new("containerd: started again while the drop-in was away", "put back, restarted", past),
-        Case::new("containerd: the agent is killed in the middle of a restart", "enforces", restarting),
-        Case::new("containerd: the registry is gone, and comes back", "refused, then pulled", registry_gone),
+        Case::new(
+            "containerd: SIGSTOP, with a change meanwhile",
+            "nothing rolled back, then new",
+            stopped,
+        ),
+        Case::new(
+            "containerd: SIGKILL, started again by another",
+            "enforces",
+            killed,
+        ),
+        Case::new(
+            "containerd: its socket is removed",
+            "told, then enforces",
+            no_socket,
+        ),
+        Case::new(
+            "containerd: the port of the proof is taken",
+            "another port, enforces",
+            port,
+        ),
+        Case::new(
+            "containerd: the verifier is replaced by garbage",
+            "put back, nothing pulled",
+            || harmed(Opens::No, |host| put(host, VERIFIER, b"garbage", 0o755)),
+        ),
+        Case::new(
+            "containerd: the verifier is replaced by one that accepts",
+            "put back",
+            || {
+                harmed(Opens::Briefly, |host| {
+                    put(host, VERIFIER, b"#!/bin/true\n", 0o755)
+                })
+            },
+        ),
+        Case::new(
+            "containerd: the policy is removed",
+            "put back, nothing pulled",
+            || harmed(Opens::No, |host| Ok(fs::remove_file(host.path(POLICY))?)),
+        ),
+        Case::new(
+            "containerd: the policy covers nothing any more",
+            "put back",
+            || {
+                harmed(Opens::Briefly, |host| {
+                    let text = host.read(POLICY).unwrap_or_default();
+                    put(
+                        host,
+                        POLICY,
+                        text.replace("\"127.0.0.1:", "\"127.0.0.2:").as_bytes(),
+                        0o644,
+                    )
+                })
+            },
+        ),
+        Case::new(
+            "containerd: the folder of verifiers is removed",
+            "put back",
+            || {
+                harmed(Opens::Briefly, |host| {
+                    Ok(fs::remove_dir_all(host.path(BIN_DIR))?)
+                })
+            },
+        ),
+        Case::new(
+            "containerd: a verifier of others refuses everything",
+            "told, then enforces",
+            foreign,
+        ),
+        Case::new(
+            "containerd: the drop-in is removed",
+            "put back without a restart",
+            drop_in,
+        ),
+        Case::new(
+            "containerd: started again while the drop-in was away",
+            "put back, restarted",
+            past,
+        ),
+        Case::new(
+            "containerd: somebody else changes its configuration",
+            "not restarted for it",
+            || others("[debug]\nlevel = 'info'\n"),
+        ),
+        Case::new(
+            "containerd: somebody else breaks its configuration",
+            "not restarted into it",
+            || others("[debug]\nlevel = 'deafening'\n"),
+        ),
+        Case::new(
+            "containerd: it does not come up with a new bundle",
+            "back to the last good one",
+            rolled_back,
+        )
+        .slow(),
+        Case::new(
+            "containerd: the agent is killed in the middle of a restart",
+            "enforces",
+            restarting,
+        ),
+        Case::new(
+            "containerd: the registry is gone, and comes back",
+            "refused, then pulled",
+            registry_gone,
+        ),
     ]
 }
 
@@ -78,7 +156,9 @@ enum Opens {
 
 impl Live {
     async fn start(change: impl FnOnce(Config) -> Config) -> Result<Self> {
-        let version = VERSIONS.into_iter().find(|version| version.number == "2.2.1");
+        let version = VERSIONS
+            .into_iter()
+            .find(|version| version.number == "2.2.1");
         let version = version.context("the version that every run takes")?;
         let (started, registry) = tokio::try_join!(
             Host::with(version, Format::V3, change),
@@ -154,8 +234,11 @@ impl Pulls {
     async fn end(self, opens: Opens) -> Result<()> {
         self.stop.store(true, Ordering::Relaxed);
         self.task.await.context("somebody who pulls")?;
-        let [signed, unsigned, rounds] = [0, 1, 2].map(|at| self.counts[at].load(Ordering::Relaxed));
-        println!("{rounds} rounds of pulls: {signed} signed and {unsigned} unsigned images came in");
+        let [signed, unsigned, rounds] =
+            [0, 1, 2].map(|at| self.counts[at].load(Ordering::Relaxed));
+        println!(
+            "{rounds} rounds of pulls: {signed} signed and {unsigned} unsigned images came in"
+        );
         ensure!(rounds > 0, "nothing was pulled");
         ensure!(
             opens == Opens::Briefly || unsigned == 0,
@@ -176,7 +259,11 @@ async fn pull(socket: &Path, image: &str) -> bool {
         pulled
     };
     // A stopped runtime does not answer; the pull may still be there when it goes on.
-    tokio::time::timeout(Duration::from_secs(5), pull).await.ok().flatten().is_some()
+    tokio::time::timeout(Duration::from_secs(5), pull)
+        .await
+        .ok()
+        .flatten()
+        .is_some()
 }
 
 /// Puts a file in a place at one go, as somebody with a mind would.
@@ -199,7 +286,10 @@ async fn another(agent: &mut Agent<'_>, before: Option<String>) -> Result<()> {
             && status.is("Applied", "True", "Applied")
             && status.0["appliedBundle"].as_str() != before.as_deref()
     };
-    agent.until("the new policies in force", LIMIT, other).await.map(drop)
+    agent
+        .until("the new policies in force", LIMIT, other)
+        .await
+        .map(drop)
 }
 
 async fn stopped() -> Result<Recovered> {
@@ -211,7 +301,9 @@ async fn stopped() -> Result<Recovered> {
     send(pid, Signal::STOP)?;
     live.ask()?;
     agent
-        .until("the silence to be told", LIMIT, |status| !status.is("Detected", "True", "Detected"))
+        .until("the silence to be told", LIMIT, |status| {
+            !status.is("Detected", "True", "Detected")
+        })
         .await?;
     send(pid, Signal::CONT)?;
     let begin = Instant::now();
@@ -246,11 +338,16 @@ async fn no_socket() -> Result<Recovered> {
     let pid = live.host.containerd().await?;
     fs::remove_file(live.host.socket())?;
     agent
-        .until("the silence to be told", LIMIT, |status| !status.is("Detected", "True", "Detected"))
+        .until("the silence to be told", LIMIT, |status| {
+            !status.is("Detected", "True", "Detected")
+        })
         .await?;
     send(pid, Signal::KILL)?;
     let socket = live.host.socket();
-    wait_for("another containerd", LIMIT, async || Ok(Cri::answers(&socket).await.then_some(()))).await?;
+    wait_for("another containerd", LIMIT, async || {
+        Ok(Cri::answers(&socket).await.then_some(()))
+    })
+    .await?;
     let begin = Instant::now();
     agent.enforces().await?;
     let took = begin.elapsed();
@@ -264,7 +361,10 @@ async fn port() -> Result<Recovered> {
     agent.enforces().await?;
     let pulls = live.pulls();
     let port = || -> Result<u64> {
-        let text = live.host.read("var/lib/nodeseal/probe.json").context("probe.json")?;
+        let text = live
+            .host
+            .read("var/lib/nodeseal/probe.json")
+            .context("probe.json")?;
         let record: serde_json::Value = serde_json::from_str(&text)?;
         record["port"].as_u64().context("a port")
     };
@@ -288,11 +388,19 @@ async fn harmed(opens: Opens, fault: fn(&Host) -> Result<()>) -> Result<Recovere
     let live = Live::start(|config| config).await?;
     let mut agent = Agent::start(&live.host, ALLOWED)?;
     agent.enforces().await?;
-    let files = || (fs::read(live.host.path(VERIFIER)).ok(), fs::read(live.host.path(POLICY)).ok());
+    let files = || {
+        (
+            fs::read(live.host.path(VERIFIER)).ok(),
+            fs::read(live.host.path(POLICY)).ok(),
+        )
+    };
     let (before, first, pulls) = (files(), applied(&agent), live.pulls());
     fault(&live.host)?;
     let begin = Instant::now();
-    wait_for("it to be put back", LIMIT, async || Ok((files() == before).then_some(()))).await?;
+    wait_for("it to be put back", LIMIT, async || {
+        Ok((files() == before).then_some(()))
+    })
+    .await?;
     let took = begin.elapsed();
     live.decides().await?;
     pulls.end(opens).await?;
@@ -310,10 +418,15 @@ async fn foreign() -> Result<Recovered> {
     let other = format!("{BIN_DIR}/zz-other");
     put(&live.host, &other, b"#!/nowhere\n", 0o755)?;
     agent
-        .until("it to be told", LIMIT, |status| status.0.to_string().contains("zz-other"))
+        .until("it to be told", LIMIT, |status| {
+            status.0.to_string().contains("zz-other")
+        })
         .await?;
+    // It refuses what has to pass.
     agent
-        .until("the proof that fails", LIMIT, |status| !status.is("Enforcing", "True", "Enforcing"))
+        .until("the proof that fails", LIMIT, |status| {
+            !status.is("Enforcing", "True", "Enforcing")
+        })
         .await?;
     ensure!(live.host.path(VERIFIER).exists() && live.host.path(&other).exists());
     fs::remove_file(live.host.path(&other))?;
@@ -339,16 +452,109 @@ async fn drop_in() -> Result<Recovered> {
     fs::remove_file(live.host.path(CONTAINERD_DROP_IN))?;
     let begin = Instant::now();
     wait_for("the drop-in", LIMIT, async || {
-        Ok(live.host.read(CONTAINERD_DROP_IN).filter(|now| *now == before))
+        Ok(live
+            .host
+            .read(CONTAINERD_DROP_IN)
+            .filter(|now| *now == before))
     })
     .await?;
     let took = begin.elapsed();
     let first = applied(&agent);
     live.ask()?;
     another(&mut agent, first).await?;
-    ensure!(live.host.starts() == starts, "containerd was restarted for it");
+    ensure!(
+        live.host.starts() == starts,
+        "containerd was restarted for it"
+    );
     live.decides().await?;
     pulls.end(Opens::No).await?;
+    Ok(Recovered(Some(took)))
+}
+
+/// What others write into the configuration takes effect when they restart containerd.
+async fn others(lines: &'static str) -> Result<Recovered> {
+    let live = Live::start(bypassed).await?;
+    let mut agent = Agent::start(&live.host, ALLOWED)?;
+    agent.enforces().await?;
+    let (starts, pulls, first) = (live.host.starts(), live.pulls(), applied(&agent));
+    let text = format!("version = 3\n{lines}");
+    put(
+        &live.host,
+        "etc/containerd/conf.d/50-others.toml",
+        text.as_bytes(),
+        0o644,
+    )?;
+    live.ask()?;
+    let begin = Instant::now();
+    let new = another(&mut agent, first).await;
+    let took = begin.elapsed();
+    let now = live.host.starts();
+    pulls.end(Opens::No).await?;
+    ensure!(
+        now == starts,
+        "containerd was started {} times more: {new:?}",
+        now - starts
+    );
+    new?;
+    live.decides().await?;
+    Ok(Recovered(Some(took)))
+}
+
+/// The good bundle needs nothing of the configuration; the next one does, and containerd does not
+/// start with what it then reads.
+async fn rolled_back() -> Result<Recovered> {
+    let live = Live::start(|config| config).await?;
+    let mut agent = Agent::start(&live.host, CAREFUL)?;
+    agent.enforces().await?;
+    let pulls = live.pulls();
+    agent.terminate().await?;
+    // Read at the next start alone: pulls go past the verifier then, and there will be none.
+    let root = live
+        .host
+        .read("etc/containerd/config.toml")
+        .context("a root file")?;
+    let table = "[plugins.'io.containerd.cri.v1.images']\n";
+    let changed = root.replacen(
+        table,
+        &format!("{table}discard_unpacked_layers = true\n"),
+        1,
+    );
+    ensure!(changed != root, "the root file has no table of images");
+    live.host.write("etc/containerd/config.toml", &changed)?;
+    live.host.write(
+        "etc/containerd/conf.d/50-forgotten.toml",
+        "version = 3\n[debug]\nlevel = 'deafening'\n",
+    )?;
+    live.ask()?;
+    let mut agent = Agent::start(&live.host, ALLOWED)?;
+    let begin = Instant::now();
+    let minutes = Duration::from_mins(5);
+    agent
+        .until("the way back", minutes, |status| {
+            status.is("Applied", "False", "RolledBack")
+        })
+        .await?;
+    let read = || live.host.read("etc/containerd/config.toml");
+    let back = async || Ok((read().as_ref() == Some(&changed)).then_some(()));
+    wait_for("the configuration as it was", LIMIT, back)
+        .await
+        .with_context(|| read().unwrap_or_default())?;
+    wait_for("containerd", LIMIT, async || {
+        Ok(live.host.containerd().await.ok())
+    })
+    .await?;
+    let took = begin.elapsed();
+    ensure!(
+        live.host.path(VERIFIER).exists(),
+        "the good bundle is gone, too"
+    );
+    // Somebody else's setting lets pulls pass now; it is told.
+    drop(pulls);
+    agent
+        .until("the bypass to be told", LIMIT, |status| {
+            status.is("Enforcing", "False", "Bypassed")
+        })
+        .await?;
     Ok(Recovered(Some(took)))
 }
 
@@ -388,18 +594,32 @@ async fn restarting() -> Result<Recovered> {
     agent.enforces().await?;
     let took = begin.elapsed();
     live.decides().await?;
-    ensure!(live.host.starts() <= 3, "containerd was started {} times", live.host.starts());
+    ensure!(
+        live.host.starts() <= 3,
+        "containerd was started {} times",
+        live.host.starts()
+    );
     Ok(Recovered(Some(took)))
 }
 
 async fn registry_gone() -> Result<Recovered> {
     let mut live = Live::start(|config| config).await?;
-    let Live { host, registry, signed, policy: rules, .. } = &mut live;
+    let Live {
+        host,
+        registry,
+        signed,
+        policy: rules,
+        ..
+    } = &mut live;
     let mut agent = Agent::start(host, ALLOWED)?;
     agent.enforces().await?;
     registry.stop();
     ensure!(host.pull(&signed.by_tag()).await?.is_err());
-    policy(host, "policy.yaml", &rules.clone().field("threshold: 1").yaml())?;
+    policy(
+        host,
+        "policy.yaml",
+        &rules.clone().field("threshold: 1").yaml(),
+    )?;
     agent.enforces().await?;
     registry.restart().await?;
     let begin = Instant::now();

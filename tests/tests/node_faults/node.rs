@@ -40,7 +40,7 @@ pub(crate) const JOURNAL: &str = "var/lib/nodeseal/journal";
 /// A registry that all policies of the test cover.
 pub(crate) const KEPT: &str = "kept.example";
 /// How long anything may take that takes seconds.
-pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_mins(1);
 
 /// What distributions ship.
 pub(crate) const SHIPPED: &str = r#"{"default":[{"type":"insecureAcceptAnything"}]}"#;
@@ -89,7 +89,9 @@ impl Ask {
 
 /// A policy as a user writes it.
 pub(crate) fn policy(name: &str, scope: &str) -> String {
-    PolicyText::new(name, &[scope]).authority("release", KEY).yaml()
+    PolicyText::new(name, &[scope])
+        .authority("release", KEY)
+        .yaml()
 }
 
 /// What is installed as the verifier: version 2 comes with an upgrade.
@@ -112,11 +114,12 @@ pub(crate) struct Node {
     folder: Folder,
 }
 
+/// The runtime, what is asked for, and which version of the verifier is installed.
+type Asked = (Kind, Ask, u8);
 type Files = BTreeMap<&'static str, Option<Vec<u8>>>;
 
 /// The managed files of nodes on which nothing went wrong.
-static UNDISTURBED: LazyLock<Mutex<BTreeMap<(Kind, Ask, u8), Files>>> =
-    LazyLock::new(Mutex::default);
+static UNDISTURBED: LazyLock<Mutex<BTreeMap<Asked, Files>>> = LazyLock::new(Mutex::default);
 
 impl Node {
     /// A node that never had an agent, with the policies of [`Ask::Old`] to be applied.
@@ -151,7 +154,10 @@ impl Node {
         let node = Self::new(kind)?;
         let done = node.once()?;
         ensure!(done.status.success(), "the first look failed: {done:?}");
-        ensure!(node.holds(Ask::Old)?, "the first look did not apply the policies");
+        ensure!(
+            node.holds(Ask::Old)?,
+            "the first look did not apply the policies"
+        );
         Ok(node)
     }
 
@@ -264,18 +270,20 @@ impl Node {
 
     /// Lets an agent look once.
     pub(crate) fn once(&self) -> Result<Output> {
-        self.once_as(self.command(&Product::Agent.locate()?))
+        Self::once_as(self.command(&Product::Agent.locate()?))
     }
 
     /// Lets an agent with fault points look once.
     pub(crate) fn once_with(&self, variables: &[(&str, String)]) -> Result<Output> {
         let mut command = self.command(&Product::AgentFault.locate()?);
         command.envs(variables.iter().map(|(name, value)| (name, value)));
-        self.once_as(command)
+        Self::once_as(command)
     }
 
-    fn once_as(&self, mut command: Command) -> Result<Output> {
-        command.args(["--once", "--output", "json"]).stdin(Stdio::null());
+    fn once_as(mut command: Command) -> Result<Output> {
+        command
+            .args(["--once", "--output", "json"])
+            .stdin(Stdio::null());
         command.output().context("run the agent")
     }
 
@@ -323,15 +331,21 @@ impl Node {
     }
 
     /// Waits for something.
-    pub(crate) async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) -> Result<Duration> {
+    pub(crate) async fn until(
+        &self,
+        what: &str,
+        holds: impl Fn(&Self) -> bool,
+    ) -> Result<Duration> {
         let begin = Instant::now();
         let look = async || Ok(holds(self).then_some(()));
-        process::wait_for(what, LIMIT, look).await.with_context(|| {
-            let log = self.log();
-            let lines: Vec<_> = log.lines().collect();
-            let tail = lines[lines.len().saturating_sub(25)..].join("\n");
-            format!("the status is {:#}\nthe log:\n{tail}", self.status())
-        })?;
+        process::wait_for(what, LIMIT, look)
+            .await
+            .with_context(|| {
+                let log = self.log();
+                let lines: Vec<_> = log.lines().collect();
+                let tail = lines[lines.len().saturating_sub(25)..].join("\n");
+                format!("the status is {:#}\nthe log:\n{tail}", self.status())
+            })?;
         Ok(begin.elapsed())
     }
 
@@ -339,7 +353,8 @@ impl Node {
     pub(crate) async fn brings(&self, ask: Ask) -> Result<Duration> {
         undisturbed(self.kind, ask, self.version())?;
         let wanted = format!("{ask:?} in force");
-        self.until(&wanted, |node| node.holds(ask).unwrap_or_default()).await
+        self.until(&wanted, |node| node.holds(ask).unwrap_or_default())
+            .await
     }
 
     fn version(&self) -> u8 {
@@ -363,13 +378,15 @@ impl Node {
     fn is_alone(&self) -> bool {
         let mode = |path: &str| {
             let data = fs::symlink_metadata(self.at(path));
-            data.map(|data| (data.is_file(), data.permissions().mode() & 0o7777)).ok()
+            data.map(|data| (data.is_file(), data.permissions().mode() & 0o7777))
+                .ok()
         };
         match self.kind {
             Kind::Crio => mode(CRIO_POLICY) == Some((true, 0o644)),
             Kind::Containerd => {
                 let entries = fs::read_dir(self.at(FOLDER)).into_iter().flatten();
-                let is_folder = fs::symlink_metadata(self.at(FOLDER)).is_ok_and(|data| data.is_dir());
+                let is_folder =
+                    fs::symlink_metadata(self.at(FOLDER)).is_ok_and(|data| data.is_dir());
                 is_folder
                     && entries.count() == 1
                     && mode(VERIFIER) == Some((true, 0o755))

@@ -12,6 +12,7 @@ use crate::node::{Ask, KEPT, Kind, Node, policy};
 use crate::run::{Case, Recovered};
 use crate::sight::Allowed;
 
+#[allow(clippy::too_many_lines, reason = "it is a list")]
 pub(crate) fn cases() -> Vec<Case> {
     let case = |name: &str, fault: fn(&Node) -> Result<()>, mend: fn(&Node) -> Result<()>| {
         let name = format!("policies: {name}");
@@ -49,7 +50,11 @@ pub(crate) fn cases() -> Vec<Case> {
             },
             |_| Ok(()),
         ),
-        case("a policy is empty", |node| node.write_policy("kept.yaml", b""), |_| Ok(())),
+        case(
+            "a policy is empty",
+            |node| node.write_policy("kept.yaml", b""),
+            |_| Ok(()),
+        ),
         case(
             "a policy is no UTF-8",
             |node| node.write_policy("kept.yaml", b"\xff\xfe\x00"),
@@ -77,27 +82,35 @@ pub(crate) fn cases() -> Vec<Case> {
         case(
             "a policy is a pipe that nobody writes to",
             |node| {
-                fs::remove_file(node.policies().join("kept.yaml"))?;
-                tool("mkfifo", &node.policies().join("kept.yaml"))
+                tool("mkfifo", &node.beside("pipe"))?;
+                Ok(fs::rename(
+                    node.beside("pipe"),
+                    node.policies().join("kept.yaml"),
+                )?)
             },
-            |node| Ok(fs::remove_file(node.policies().join("kept.yaml"))?),
+            |_| Ok(()),
         ),
         case(
             "a policy is a device without an end",
             |node| {
-                fs::remove_file(node.policies().join("kept.yaml"))?;
-                Ok(symlink("/dev/zero", node.policies().join("kept.yaml"))?)
+                symlink("/dev/zero", node.beside("link"))?;
+                Ok(fs::rename(
+                    node.beside("link"),
+                    node.policies().join("kept.yaml"),
+                )?)
             },
-            |node| Ok(fs::remove_file(node.policies().join("kept.yaml"))?),
+            |_| Ok(()),
         ),
         case(
             "a policy is a link to itself",
             |node| {
-                let path = node.policies().join("kept.yaml");
-                fs::remove_file(&path)?;
-                Ok(symlink("kept.yaml", path)?)
+                symlink("kept.yaml", node.beside("link"))?;
+                Ok(fs::rename(
+                    node.beside("link"),
+                    node.policies().join("kept.yaml"),
+                )?)
             },
-            |node| Ok(fs::remove_file(node.policies().join("kept.yaml"))?),
+            |_| Ok(()),
         ),
         case(
             "a policy is there twice",
@@ -109,10 +122,22 @@ pub(crate) fn cases() -> Vec<Case> {
             |node| node.write_policy("config.yaml", b"kind: EnforcementConfig\nspec: ["),
             |_| Ok(()),
         ),
-        Case::new("policies: the folder is swapped as Kubernetes does", "new", swapped),
-        Case::new("policies: the folder cannot be read", "old, told; then new", unreadable),
+        Case::new(
+            "policies: the folder is swapped as Kubernetes does",
+            "new",
+            swapped,
+        ),
+        Case::new(
+            "policies: the folder cannot be read",
+            "old, told; then new",
+            unreadable,
+        ),
         Case::new("policies: 2,000 other files", "new", many),
-        Case::new("policies: the folder is written to all the time", "new", busy),
+        Case::new(
+            "policies: the folder is written to all the time",
+            "new",
+            busy,
+        ),
     ]
 }
 
@@ -131,24 +156,32 @@ fn give_back(node: &Node) -> Result<()> {
 }
 
 fn bomb() -> String {
-    let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
-    for at in 1..30 {
+    let line = |at: usize| {
         let names = vec![format!("*a{}", at - 1); 10].join(", ");
-        text.push_str(&format!("a{at}: &a{at} [{names}]\n"));
-    }
-    text
+        format!("a{at}: &a{at} [{names}]")
+    };
+    let first = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]".to_owned();
+    let lines: Vec<String> = [first].into_iter().chain((1..30).map(line)).collect();
+    lines.join("\n")
 }
 
-async fn harmed(fault: fn(&Node) -> Result<()>, mend: fn(&Node) -> Result<()>) -> Result<Recovered> {
+async fn harmed(
+    fault: fn(&Node) -> Result<()>,
+    mend: fn(&Node) -> Result<()>,
+) -> Result<Recovered> {
     for kind in [Kind::Crio, Kind::Containerd] {
         let node = Node::running(kind).await?;
-        node.until("the first look to end", |node| node.condition("Applied").starts_with("True"))
-            .await?;
+        node.until("the first look to end", |node| {
+            node.condition("Applied").starts_with("True")
+        })
+        .await?;
         let sight = node.sight();
         fault(&node)?;
         node.until("the problem to be told", |node| {
             let status = node.status();
-            ["problems", "kept"].iter().any(|at| status[at].as_array().is_some_and(|all| !all.is_empty()))
+            ["problems", "kept"]
+                .iter()
+                .any(|at| status[at].as_array().is_some_and(|all| !all.is_empty()))
         })
         .await?;
         ensure!(node.holds(Ask::Old)?, "something was changed");
@@ -183,7 +216,10 @@ async fn swapped() -> Result<Recovered> {
         fs::copy(new.policies().join(name), two.join(name))?;
     }
     symlink("..two", node.policies().join("..data_tmp"))?;
-    fs::rename(node.policies().join("..data_tmp"), node.policies().join("..data"))?;
+    fs::rename(
+        node.policies().join("..data_tmp"),
+        node.policies().join("..data"),
+    )?;
     fs::remove_dir_all(&one)?;
     let took = node.brings(Ask::New).await?;
     sight.end(Allowed::Held)?;
@@ -201,7 +237,10 @@ async fn unreadable() -> Result<Recovered> {
     command.arg(Product::Agent.locate()?);
     node.arguments(&mut command);
     node.start_as(command)?;
-    node.until("the problem to be told", |node| node.log().contains("Permission denied")).await?;
+    node.until("the problem to be told", |node| {
+        node.log().contains("Permission denied")
+    })
+    .await?;
     ensure!(node.holds(Ask::Old)?, "something was changed");
     fs::set_permissions(node.policies(), fs::Permissions::from_mode(0o755))?;
     node.ask(Ask::New)?;

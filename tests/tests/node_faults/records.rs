@@ -58,7 +58,8 @@ pub(crate) fn cases() -> Vec<Case> {
     let mut cases: Vec<Case> = RECORDS
         .iter()
         .map(|&record| {
-            let name = format!("records: {record} is lost, cut, garbage, newer, huge, a link, a folder");
+            let name =
+                format!("records: {record} is lost, cut, garbage, newer, huge, a link, a folder");
             Case::new(name, "new, or old with a reason", move || damaged(record))
         })
         .collect();
@@ -103,7 +104,7 @@ fn newer(before: &[u8]) -> Vec<u8> {
         newer = newer.replacen(&format!("\"{key}\":1"), &format!("\"{key}\":99"), 1);
     }
     if newer == text {
-        newer = "{\"version\": 99, \"format\": 99, \"new\": {}}".to_owned();
+        "{\"version\": 99, \"format\": 99, \"new\": {}}".clone_into(&mut newer);
     }
     newer.into_bytes()
 }
@@ -123,11 +124,10 @@ fn fate(kind: Kind, record: &str, harm: Harm) -> Fate {
     match (record, harm) {
         ("bundle", Harm::Newer) => Fate::Old("BundleTooNew"),
         // It cannot be told any more what of CRI-O's files is the node's own.
-        ("state.json", Harm::Gone | Harm::Empty | Harm::Truncated | Harm::Garbage | Harm::Zeros | Harm::Newer)
-            if kind == Kind::Crio =>
-        {
-            Fate::Old("state.json")
-        }
+        (
+            "state.json",
+            Harm::Gone | Harm::Empty | Harm::Truncated | Harm::Garbage | Harm::Zeros | Harm::Newer,
+        ) if kind == Kind::Crio => Fate::Old("state.json"),
         // No file of the agent's: it neither follows it nor takes it away.
         (_, Harm::Link | Harm::Folder | Harm::Huge) => Fate::Whole,
         _ => Fate::New,
@@ -169,7 +169,11 @@ async fn look(start: &Node, record: &str, how: Harm) -> Result<Duration> {
     let took = begin.elapsed();
     let (old, new) = (node.holds(Ask::Old)?, node.holds(Ask::New)?);
     match fate(node.kind, record, how) {
-        Fate::New => ensure!(new && said.status.success(), "not in force: {}", words(&said)),
+        Fate::New => ensure!(
+            new && said.status.success(),
+            "not in force: {}",
+            words(&said)
+        ),
         Fate::Old(word) => ensure!(
             old && !said.status.success() && words(&said).contains(word),
             "{word} was expected: {}",
@@ -178,12 +182,20 @@ async fn look(start: &Node, record: &str, how: Harm) -> Result<Duration> {
         Fate::Whole => ensure!(old || new, "neither set is in force: {}", words(&said)),
     }
     // Where it is not what is asked for, that is told.
-    ensure!(new || !said.status.success(), "it is not told: {}", words(&said));
+    ensure!(
+        new || !said.status.success(),
+        "it is not told: {}",
+        words(&said)
+    );
     sight.end(Allowed::Held)?;
     if new {
         // The next look has nothing to do.
         let again = node.once()?;
-        ensure!(node.holds(Ask::New)?, "the next look took it back: {}", words(&again));
+        ensure!(
+            node.holds(Ask::New)?,
+            "the next look took it back: {}",
+            words(&again)
+        );
         node.is_at_rest().await?;
     }
     Ok(took)
@@ -192,7 +204,12 @@ async fn look(start: &Node, record: &str, how: Harm) -> Result<Duration> {
 fn words(said: &Output) -> String {
     let status: serde_json::Value = serde_json::from_slice(&said.stdout).unwrap_or_default();
     let log = String::from_utf8_lossy(&said.stderr).into_owned();
-    format!("{} {} {}{log}", said.status, condition(&status, "Applied"), status["error"])
+    format!(
+        "{} {} {}{log}",
+        said.status,
+        condition(&status, "Applied"),
+        status["error"]
+    )
 }
 
 async fn all_lost() -> Result<Recovered> {

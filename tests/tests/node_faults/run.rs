@@ -83,7 +83,9 @@ pub(crate) fn run(cases: Vec<Case>, least: usize) -> Result<()> {
             scope.spawn(|| {
                 while let Some((at, case)) = take(&cases) {
                     let row = row(at, case);
-                    rows.lock().unwrap_or_else(PoisonError::into_inner).push(row);
+                    rows.lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .push(row);
                 }
             });
         }
@@ -101,12 +103,20 @@ pub(crate) fn run(cases: Vec<Case>, least: usize) -> Result<()> {
 }
 
 fn take(cases: &Mutex<VecDeque<(usize, Case)>>) -> Option<(usize, Case)> {
-    cases.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    cases
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .pop_front()
 }
 
 fn row(at: usize, case: Case) -> Row {
     let begin = Instant::now();
-    let Case { name, expected, run, .. } = case;
+    let Case {
+        name,
+        expected,
+        run,
+        ..
+    } = case;
     let result = catch_unwind(AssertUnwindSafe(|| {
         let runtime = runtime::Builder::new_current_thread().enable_all().build();
         runtime.context("make a runtime")?.block_on(run())
@@ -120,12 +130,25 @@ fn row(at: usize, case: Case) -> Row {
     if let Err(error) = &result {
         eprintln!("NOT survived: {name}: {error:#}");
     }
-    Row { at, name, expected, result, took }
+    Row {
+        at,
+        name,
+        expected,
+        result,
+        took,
+    }
 }
 
 fn print(rows: &[Row]) {
-    let width = rows.iter().map(|row| row.name.chars().count()).max().unwrap_or_default();
-    println!("\n{:width$}  survived  recovered in  of        expected", "fault");
+    let width = rows
+        .iter()
+        .map(|row| row.name.chars().count())
+        .max()
+        .unwrap_or_default();
+    println!(
+        "\n{:width$}  survived  recovered in  of        expected",
+        "fault"
+    );
     for row in rows {
         let (survived, recovered) = match &row.result {
             Ok(Recovered(Some(took))) => ("yes", format!("{:.2} s", took.as_secs_f32())),

@@ -78,7 +78,9 @@ impl Sight {
         let Some(thread) = self.thread.take() else {
             return Ok(());
         };
-        let (looks, seen) = thread.join().map_err(|_| anyhow!("the look at the files panicked"))?;
+        let (looks, seen) = thread
+            .join()
+            .map_err(|_| anyhow!("the look at the files panicked"))?;
         ensure!(looks > 0, "nobody looked");
         let bad: Vec<_> = seen
             .iter()
@@ -88,7 +90,10 @@ impl Sight {
                 Verdict::Open(_) => allowed != Allowed::Open,
             })
             .collect();
-        ensure!(bad.is_empty(), "in {looks} looks at the files pulls were seen to be {bad:?}");
+        ensure!(
+            bad.is_empty(),
+            "in {looks} looks at the files pulls were seen to be {bad:?}"
+        );
         Ok(())
     }
 }
@@ -105,7 +110,10 @@ fn bytes(root: &Path, kind: Kind) -> Vec<Option<Vec<u8>>> {
         Kind::Containerd => &[POLICY, DROP_IN, VERIFIER],
         Kind::Crio => &[CRIO_POLICY, REGISTRIES],
     };
-    let mut all: Vec<_> = paths.iter().map(|path| fs::read(root.join(path)).ok()).collect();
+    let mut all: Vec<_> = paths
+        .iter()
+        .map(|path| fs::read(root.join(path)).ok())
+        .collect();
     if kind == Kind::Containerd {
         all.push(names(&root.join(FOLDER)).map(|names| names.join("\n").into_bytes()));
     }
@@ -114,7 +122,9 @@ fn bytes(root: &Path, kind: Kind) -> Vec<Option<Vec<u8>>> {
 
 fn names(folder: &Path) -> Option<Vec<String>> {
     let entries = fs::read_dir(folder).ok()?;
-    let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let names = entries
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned());
     let mut names: Vec<String> = names.collect();
     names.sort();
     Some(names)
@@ -170,14 +180,22 @@ fn crio(root: &Path) -> Verdict {
         Ok(policy) => policy,
     };
     let rules = policy.docker_rules(&kept().lookup());
-    if rules.as_slice().iter().any(|rule| matches!(rule, Rule::SigstoreSigned(_))) {
+    if rules
+        .as_slice()
+        .iter()
+        .any(|rule| matches!(rule, Rule::SigstoreSigned(_)))
+    {
         let looked_up = fs::read_to_string(root.join(REGISTRIES)).unwrap_or_default();
         if !looked_up.contains(KEPT) {
             return Verdict::Refused("signatures are not looked up".to_owned());
         }
         return Verdict::Held;
     }
-    if rules.as_slice().iter().any(|rule| matches!(rule, Rule::Reject {})) {
+    if rules
+        .as_slice()
+        .iter()
+        .any(|rule| matches!(rule, Rule::Reject {}))
+    {
         return Verdict::Refused("policy.json rejects".to_owned());
     }
     Verdict::Open(format!("policy.json says {rules:?}"))

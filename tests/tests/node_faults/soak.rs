@@ -45,7 +45,12 @@ impl Takes {
             Ok(number.parse()?)
         };
         let stat = fs::read_to_string(format!("{proc}/stat"))?;
-        let stat: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let stat: Vec<&str> = stat
+            .rsplit(')')
+            .next()
+            .unwrap_or_default()
+            .split_whitespace()
+            .collect();
         // User and system time, in ticks of 10 ms, are fields 14 and 15 of proc_pid_stat(5); the
         // first after the name is the third.
         let ticks = |at: usize| stat.get(at).and_then(|text| text.parse::<u64>().ok());
@@ -91,21 +96,35 @@ pub(crate) async fn run() -> Result<()> {
             }
             println!(
                 "{change} changes, {:.0} s: {} KiB now, {} KiB of it allocated, {} KiB at most, {} open files, {} KiB on the disk, {} ms of the processor",
-                begin.elapsed().as_secs_f32(), takes.rss, takes.own, takes.peak, takes.files, takes.disk >> 10, takes.cpu,
+                begin.elapsed().as_secs_f32(),
+                takes.rss,
+                takes.own,
+                takes.peak,
+                takes.files,
+                takes.disk >> 10,
+                takes.cpu,
             );
         }
     }
-    let (first, warm) = (first.context("a beginning")?, warm.context("the agent was warm")?);
+    let (first, warm) = (
+        first.context("a beginning")?,
+        warm.context("the agent was warm")?,
+    );
     let end = Takes::of(node)?;
     println!(
-        "{} KiB at first, {} KiB at the end ({} KiB allocated), {} KiB at most; {:.2} ms of the processor for a change",
+        "{} KiB at first, {} KiB at the end ({} KiB allocated), {} KiB at most; {} µs of the processor for a change",
         first.rss,
         end.rss,
         end.own,
         end.peak,
-        (end.cpu - first.cpu) as f64 / CHANGES as f64,
+        1_000 * (end.cpu - first.cpu) / CHANGES,
     );
-    ensure!(end.files <= first.files + 2, "{} open files, and {} at first", end.files, first.files);
+    ensure!(
+        end.files <= first.files + 2,
+        "{} open files, and {} at first",
+        end.files,
+        first.files
+    );
     ensure!(end.disk < DISK, "{} bytes on the disk", end.disk);
     ensure!(
         end.rss * 100 <= warm.rss * (100 + GROWTH),
