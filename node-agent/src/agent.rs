@@ -34,7 +34,7 @@ use crate::root::{Attributes, Root};
 use crate::runtime::{Runtime, Told, ToldError};
 use crate::status::{Proven, Report, Status};
 use crate::transaction::READ_LIMIT;
-use crate::trial::Trials;
+use crate::trial::{Cause, Subject, Trials};
 use crate::verdicts::{Refused, Unverified};
 
 pub use self::bring::Uninstalled;
@@ -99,8 +99,10 @@ pub struct Agent {
     proven: Option<Proven>,
     /// The runtime was restarted, and did not come back.
     down: bool,
-    /// What stands on the node stands in for something that the runtime did not come back with.
-    reverting: bool,
+    /// What stands on the node stands in for something that failed, and how.
+    stands_in: Option<Cause>,
+    /// How often in a row the runtime was not restarted, and went on.
+    refusals: u32,
     /// How often something that was changed or removed was put back.
     drift: u64,
     /// What the verifier decided.
@@ -120,6 +122,8 @@ pub struct Wants {
     pub restart: Option<String>,
     /// What has to be proven.
     pub proof: Option<Prove>,
+    /// What stands on the node.
+    pub subject: Option<Subject>,
 }
 
 /// A proof to make.
@@ -127,8 +131,8 @@ pub struct Wants {
 pub struct Prove {
     /// The runtime.
     pub kind: Kind,
-    /// The bundle whose table is in force.
-    pub bundle: Digest,
+    /// What is in force: the bundle whose table decides, on this node as it is.
+    pub subject: Subject,
     /// The registry's port and keys.
     pub identity: Identity,
     /// The seconds until it is made again.
@@ -181,7 +185,8 @@ impl Agent {
             to_prove: None,
             proven: None,
             down: false,
-            reverting: false,
+            stands_in: None,
+            refusals: 0,
             drift: 0,
             observed: Default::default(),
             applied: None,
@@ -286,7 +291,10 @@ impl Agent {
     pub fn conclude(&mut self, now: Timestamp) -> Look {
         let mut report = self.report.clone();
         report.applied = self.applied.take();
-        report.proven.clone_from(&self.proven);
+        report.proven = self
+            .proven
+            .clone()
+            .filter(|proven| self.is_about_now(proven));
         if let Seen::Silent(_, why) = &self.seen {
             report.silent = Some(why.clone());
         }
@@ -311,6 +319,15 @@ impl Agent {
             is_news,
             generation: self.order.generation,
         }
+    }
+
+    /// Whether the process that was put to the proof is the one that runs.
+    fn is_about_now(&self, proven: &Proven) -> bool {
+        let Seen::Answers(live) = &self.seen else {
+            return true;
+        };
+        let now = live.process.as_ref().ok().map(|process| &process.start);
+        proven.process.as_ref() == now
     }
 
     /// One look at the files, and its status: where nothing else is asked of the agent.
@@ -351,15 +368,16 @@ impl Agent {
     }
 
     /// Writes one of the agent's own records. Losing one costs work and no safety.
-    fn keep(&self, path: &str, bytes: Result<Vec<u8>, serde_json::Error>) {
+    fn keep(&self, path: &str, bytes: Result<Vec<u8>, serde_json::Error>) -> bool {
         let private = Attributes::mode(STATE_MODE);
         let kept = bytes.map_err(|error| error.to_string()).and_then(|bytes| {
             self.root
                 .replace(path, &bytes, &private)
                 .map_err(|error| error.to_string())
         });
-        if let Err(error) = kept {
+        if let Err(error) = &kept {
             tracing::warn!("{} could not be written: {error}", self.root.show(path));
         }
+        kept.is_ok()
     }
 }

@@ -47,7 +47,7 @@ pub async fn turn(
         }
         match done {
             Done::Pulled(pulled) => agent.pulled(pulled),
-            Done::Restarted(restarted) => agent.restarted(&restarted),
+            Done::Restarted(restarted) => agent.restarted(&restarted, wants.subject.as_ref()),
             Done::Proven(prove, proof) => {
                 let taken = matches!(
                     &proof,

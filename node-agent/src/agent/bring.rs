@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 
 use node_runtime::probe::{Identity, Scopes};
 use policy::bundle::Bundle;
+use policy::digest::Digest;
 use policy::paths::VERIFIER_NAME;
 use policy::settings::{Enforcement, Restart};
 
@@ -41,6 +42,8 @@ pub struct Uninstalled {
 struct Brought {
     ledger: Ledger,
     rendered: Rendered,
+    /// What it is, to the record of trials.
+    subject: Subject,
     /// Everything was taken off, and why.
     left: Option<Left>,
     /// All of it is in force, not only what prepares for it.
@@ -63,7 +66,7 @@ impl Agent {
             // What is in force goes on being put to the proof.
             report.bundle = report.bundle.or_else(|| {
                 let last = self.to_prove.as_ref();
-                last.map(|prove| prove.bundle.clone())
+                last.map(|prove| prove.subject.bundle.clone())
             });
             wants.proof.clone_from(&self.to_prove);
         }
@@ -96,6 +99,8 @@ impl Agent {
         self.tidy(&runtime, &state)?;
 
         let (mut brought, probe) = self.chosen(&runtime, &state, merged.ledger, report)?;
+        // Before anything changes: an agent that is ended in between goes on with the trial.
+        self.note_trial(&brought);
         brought.changed = !matches!(recovery, Recovery::Nothing);
         let bundle = brought.ledger.bundle.digest();
         let ledger = brought.ledger.to_json()?;
@@ -135,14 +140,18 @@ impl Agent {
         report: &mut Report,
     ) -> Result<(Brought, Option<(Identity, Scopes)>), CycleError> {
         let before = report.clone();
-        self.reverting = false;
+        self.stands_in = None;
         let probe = self.probe_for(&wanted.bundle);
         let rendered = self.render(runtime, state, &wanted.bundle, probe.as_ref(), report)?;
         let subject = Subject {
             bundle: wanted.bundle.digest(),
             node: rendered.print.clone(),
         };
-        let brought = |ledger, rendered, left| Brought {
+        let brought = |ledger: Ledger, rendered: Rendered, left| Brought {
+            subject: Subject {
+                bundle: ledger.bundle.digest(),
+                node: rendered.print.clone(),
+            },
             ledger,
             rendered,
             left,
@@ -156,6 +165,7 @@ impl Agent {
             }
             Choice::Wanted => return Ok((brought(wanted, rendered, None), probe)),
             Choice::Good(failed) => (failed.clone(), self.good()?),
+            Choice::Reverted(failed) => (failed.clone(), Some(wanted.clone())),
             // The record may be lost, and what worked still there.
             Choice::Nothing(failed) => {
                 let failed = failed.clone();
@@ -164,7 +174,7 @@ impl Agent {
                 (failed, good)
             }
         };
-        self.reverting = failed.cause == Cause::Reload;
+        self.stands_in = Some(failed.cause);
         let failure = Some((
             Failure::RolledBack,
             super::notes::failed(&failed, good.is_some()),
@@ -178,7 +188,27 @@ impl Agent {
         report.failure = failure;
         let probe = self.probe_for(&good.bundle);
         let rendered = self.render(runtime, state, &good.bundle, probe.as_ref(), report)?;
-        Ok((brought(good, rendered, None), probe))
+        let mut brought = brought(good, rendered, None);
+        if brought.subject == failed.subject {
+            // The same bundle, and not all of what goes with it.
+            brought.subject.node =
+                Digest::of(format!("without {}", failed.subject.node).as_bytes());
+        }
+        Ok((brought, probe))
+    }
+
+    /// Notes what is about to stand on the node.
+    fn note_trial(&mut self, brought: &Brought) {
+        let before = self.trials.clone();
+        let is_whole = brought.rendered.sets.iter().any(|set| set.in_force);
+        if self.stands_in.is_some() || brought.left.is_some() {
+            self.trials.stand_in();
+        } else if is_whole {
+            self.trials.begin(&brought.subject);
+        }
+        if self.trials != before {
+            self.keep(layout::TRIALS, self.trials.to_json());
+        }
     }
 
     fn probe_for(&mut self, bundle: &Bundle) -> Option<(Identity, Scopes)> {
@@ -199,7 +229,7 @@ impl Agent {
             probe: probe.map(|(identity, scopes)| (identity, scopes)),
             refreshed: &self.refreshed,
             tried: self.tried_for.as_ref() == Some(&bundle.digest()),
-            reverting: self.reverting,
+            reverting: self.stands_in == Some(Cause::Reload),
         }
     }
 
@@ -272,9 +302,10 @@ impl Agent {
         let Brought {
             ledger,
             rendered,
+            subject,
             left,
             in_force,
-            changed,
+            changed: _,
         } = brought;
         let settings = ledger.bundle.settings();
         let may = match runtime {
@@ -295,41 +326,33 @@ impl Agent {
         {
             report.pending = Some(format!("{why}: restart it"));
         }
-        let subject = Subject {
-            bundle: ledger.bundle.digest(),
-            node: rendered.print,
-        };
-        if in_force && left.is_none() {
-            let before = self.trials.clone();
-            self.trials.applied(&subject, changed);
-            if self.trials != before {
-                self.keep(layout::TRIALS, self.trials.to_json());
-            }
-        }
+        wants.subject = Some(subject.clone());
         wants.proof = probe
             .filter(|_| report.prove && in_force && wants.restart.is_none())
-            .and_then(|(identity, _)| self.prove(subject.bundle.clone(), identity, &ledger));
+            .and_then(|(identity, _)| self.prove(subject.clone(), identity, &ledger));
         self.to_prove.clone_from(&wants.proof);
         report.table = rendered.table;
         // Where nothing can be proven, what was brought there without a failure has to do.
         let is_unproven = wants.proof.is_none() && wants.restart.is_none();
-        if is_unproven && in_force && left.is_none() && !matches!(self.seen, Seen::Silent(..)) {
-            self.worked(&subject.bundle);
+        // Not where there should be a proof, and only its registry has no port.
+        let has_port = probe.is_some() || settings.probe_interval.seconds().is_none();
+        let counts = match &self.seen {
+            Seen::Told => true,
+            Seen::Answers(_) => has_port || !report.prove,
+            Seen::Silent(..) => false,
+        };
+        if is_unproven && in_force && left.is_none() && counts {
+            self.worked(&subject, false);
         }
     }
 
-    fn prove(
-        &self,
-        bundle: policy::digest::Digest,
-        identity: &Identity,
-        ledger: &Ledger,
-    ) -> Option<Prove> {
+    fn prove(&self, subject: Subject, identity: &Identity, ledger: &Ledger) -> Option<Prove> {
         let Seen::Answers(live) = &self.seen else {
             return None;
         };
         Some(Prove {
             kind: live.kind,
-            bundle,
+            subject,
             identity: identity.clone(),
             interval: ledger.bundle.settings().probe_interval.seconds()?,
             process: live

@@ -6,12 +6,16 @@ use policy::digest::Digest;
 
 use super::{Agent, Prove};
 use crate::layout;
+use crate::ledger::Ledger;
 use crate::refresh::Stale;
 use crate::runtime::Runtime;
 use crate::started::Started;
 use crate::status::Proven;
 use crate::transaction::READ_LIMIT;
-use crate::trial::Cause;
+use crate::trial::{Cause, Subject};
+
+/// How often in a row a runtime that goes on may not be restarted before what needs that is taken back.
+const REFUSALS: u32 = 3;
 
 /// What came of pulling images again.
 #[derive(Debug, Clone, Default)]
@@ -48,20 +52,31 @@ impl Agent {
         self.keep(layout::REFRESHED, self.refreshed.to_json());
     }
 
-    /// Takes in what came of a restart. What is on trial is taken back when it failed.
-    pub fn restarted(&mut self, restarted: &Restarted) {
+    /// Takes in what came of a restart for `subject`. If that is on trial it is taken back when the
+    /// runtime did not come back, or was not restarted several times in a row.
+    pub fn restarted(&mut self, restarted: &Restarted, subject: Option<&Subject>) {
         self.down = matches!(restarted, Restarted::Down(_));
-        match restarted {
+        let why = match restarted {
             Restarted::Done(process) => {
+                self.refusals = 0;
                 if let Some(process) = process {
                     self.has_read(process);
                 }
+                return;
             }
-            Restarted::Refused(why) | Restarted::Down(why) => {
-                if self.trials.fail(Cause::Reload, why) {
-                    self.keep(layout::TRIALS, self.trials.to_json());
+            Restarted::Refused(why) => {
+                self.refusals += 1;
+                if self.refusals < REFUSALS {
+                    tracing::warn!("the runtime was not restarted and goes on: {why}");
+                    return;
                 }
+                why
             }
+            Restarted::Down(why) => why,
+        };
+        self.refusals = 0;
+        if subject.is_some_and(|subject| self.trials.fail(subject, Cause::Reload, why)) {
+            self.keep(layout::TRIALS, self.trials.to_json());
         }
     }
 
@@ -78,50 +93,57 @@ impl Agent {
     pub fn proven(&mut self, prove: &Prove, proof: Proof) -> bool {
         let taken_back = match &proof {
             Proof::Enforcing => {
-                self.worked(&prove.bundle);
+                self.worked(&prove.subject, true);
                 false
             }
             Proof::Unknown { .. } => false,
             // No pod with a new image starts.
-            Proof::RefusesEverything { .. } => self.take_back(&proof),
+            Proof::RefusesEverything { .. } => self.take_back(&prove.subject, &proof),
             // Going back helps only where it was better before.
             Proof::Bypassed { .. } | Proof::StaleBundle { .. } => {
-                self.was_enforcing() && self.take_back(&proof)
+                self.trials.was_enforcing() && self.take_back(&prove.subject, &proof)
             }
         };
         self.proven = Some(Proven {
-            bundle: prove.bundle.clone(),
+            bundle: prove.subject.bundle.clone(),
+            process: prove.process.clone(),
             proof,
         });
         taken_back
     }
 
-    fn take_back(&mut self, proof: &Proof) -> bool {
-        let failed = self.trials.fail(Cause::Proof, &proof.to_string());
+    fn take_back(&mut self, subject: &Subject, proof: &Proof) -> bool {
+        let failed = self.trials.fail(subject, Cause::Proof, &proof.to_string());
         if failed {
             self.keep(layout::TRIALS, self.trials.to_json());
         }
         failed
     }
 
-    fn was_enforcing(&self) -> bool {
-        let stored = self.stored.as_ref();
-        let condition = stored.and_then(|status| status.condition("Enforcing"));
-        condition.is_some_and(|condition| condition.status == "True")
-    }
-
-    /// What is on the node works: it is what the node goes back to.
-    pub(super) fn worked(&mut self, bundle: &Digest) {
-        let before = self.trials.clone();
-        if self.trials.worked(bundle) {
-            match self.root.read(layout::BUNDLE, READ_LIMIT) {
-                Ok(Some(content)) => self.keep(layout::GOOD, Ok(content.bytes)),
-                Ok(None) => {}
-                Err(error) => tracing::warn!("the last good policies cannot be kept: {error}"),
-            }
+    /// What is on the node works: it is what the node goes back to. Only where its policies are the
+    /// ones on the disk, and could be kept.
+    pub(super) fn worked(&mut self, subject: &Subject, proven: bool) {
+        if self.trials.good() != Some(&subject.bundle) && !self.keep_good(&subject.bundle) {
+            return;
         }
+        let before = self.trials.clone();
+        self.trials.worked(subject, proven);
         if self.trials != before {
             self.keep(layout::TRIALS, self.trials.to_json());
         }
+    }
+
+    fn keep_good(&self, bundle: &Digest) -> bool {
+        let on_disk = self.root.read(layout::BUNDLE, READ_LIMIT);
+        let bytes = match on_disk {
+            Ok(Some(content)) => content.bytes,
+            Ok(None) => return false,
+            Err(error) => {
+                tracing::warn!("the last good policies cannot be kept: {error}");
+                return false;
+            }
+        };
+        let is_it = Ledger::from_json(&bytes).is_ok_and(|ledger| ledger.bundle.digest() == *bundle);
+        is_it && self.keep(layout::GOOD, Ok(bytes))
     }
 }

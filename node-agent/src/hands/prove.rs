@@ -32,6 +32,6 @@ pub(super) async fn prove(endpoint: &Endpoint, prove: &Prove) -> Proof {
         async move { client.pull(&image, PULL).await.map(drop) }
     };
     let nonce = Nonce::new(random);
-    let observed = probe::run(&mut registry, pull, &prove.bundle, &nonce, PULL).await;
+    let observed = probe::run(&mut registry, pull, &prove.subject.bundle, &nonce, PULL).await;
     probe::judge(kind, &observed)
 }

@@ -81,6 +81,9 @@ fn enforcing(report: &Report) -> Found {
         .as_ref()
         .filter(|proven| Some(&proven.bundle) == report.bundle.as_ref());
     match (proven.map(|proven| &proven.proof), &report.not_enforcing) {
+        (Some(Proof::Enforcing), _) if let Some(why) = &report.silent => {
+            found("Unknown", "NoAnswer", why.clone())
+        }
         // What was seen goes before what was concluded.
         (Some(proof @ Proof::Enforcing), _) => found("True", "Enforcing", proof.to_string()),
         (Some(Proof::Unknown { .. }) | None, Some(why)) => {

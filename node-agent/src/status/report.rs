@@ -1,6 +1,7 @@
 //! What one look found out, before it becomes a status.
 
 use node_runtime::probe::Proof;
+use node_runtime::process::Start;
 use policy::digest::Digest;
 use policy::files::Diagnostic;
 use policy::flatten::Flat;
@@ -107,6 +108,8 @@ pub enum Left {
 pub struct Proven {
     /// The bundle that was in force.
     pub bundle: Digest,
+    /// The process of the runtime, where that was known.
+    pub process: Option<Start>,
     /// What it came to.
     pub proof: Proof,
 }

@@ -57,15 +57,24 @@ pub struct Failed {
 #[serde(deny_unknown_fields)]
 pub struct Trials {
     version: u32,
-    /// The bundle that was last seen to work. Its ledger is [`crate::layout::GOOD`].
+    /// What was last seen to work. The ledger of its bundle is [`crate::layout::GOOD`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    good: Option<Digest>,
-    /// What was applied and not seen to work yet.
+    good: Option<Good>,
+    /// What was put on the node and not seen to work yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     trial: Option<Subject>,
     /// What failed last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     failed: Option<Failed>,
+}
+
+/// Something that works.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Good {
+    subject: Subject,
+    /// It was proven to enforce; otherwise it was only applied without a failure.
+    proven: bool,
 }
 
 impl Default for Trials {
@@ -86,6 +95,9 @@ pub enum Choice<'a> {
     Wanted,
     /// It failed here: what was last seen to work, and why.
     Good(&'a Failed),
+    /// The bundle worked here, and the runtime did not come back with what has changed besides: the
+    /// bundle, without that.
+    Reverted(&'a Failed),
     /// It failed here, and nothing was ever seen to work: what was there before nodeseal.
     Nothing(&'a Failed),
 }
@@ -110,30 +122,32 @@ impl Trials {
     /// What to put on the node where `wanted` is asked for.
     #[must_use]
     pub fn choose(&self, wanted: &Subject) -> Choice<'_> {
-        match &self.failed {
-            Some(failed) if failed.subject == *wanted => match &self.good {
-                // Going back to the same bundle would change nothing.
-                Some(good) if *good == wanted.bundle => Choice::Wanted,
-                Some(_) => Choice::Good(failed),
-                None => Choice::Nothing(failed),
-            },
-            _ => Choice::Wanted,
+        let Some(failed) = self.failed.as_ref().filter(|f| f.subject == *wanted) else {
+            return Choice::Wanted;
+        };
+        match (&self.good, failed.cause) {
+            (None, _) => Choice::Nothing(failed),
+            (Some(good), _) if good.subject.bundle != wanted.bundle => Choice::Good(failed),
+            (Some(_), Cause::Reload) => Choice::Reverted(failed),
+            // Going back to the same bundle would change nothing, and nothing at all is weaker.
+            (Some(_), Cause::Proof) => Choice::Wanted,
         }
     }
 
-    /// Takes in that `subject` is on the node; `changed` says that it was put there just now.
-    pub fn applied(&mut self, subject: &Subject, changed: bool) {
-        let is_good = self.good.as_ref() == Some(&subject.bundle);
-        let is_tried = self.trial.as_ref() == Some(subject);
-        if changed && !is_good || is_tried {
-            self.trial = Some(subject.clone());
-        } else {
-            self.trial = None;
-        }
+    /// What is asked for is about to be put on the node, or is there.
+    pub fn begin(&mut self, wanted: &Subject) {
+        let is_good = self
+            .good
+            .as_ref()
+            .is_some_and(|good| good.subject == *wanted);
+        self.trial = (!is_good).then(|| wanted.clone());
         // Another bundle, or another node: what failed may be tried again.
-        self.failed.take_if(|failed| {
-            failed.subject != *subject && self.good.as_ref() != Some(&subject.bundle)
-        });
+        self.failed.take_if(|failed| failed.subject != *wanted);
+    }
+
+    /// Something stands in for what is asked for: nothing is on trial.
+    pub fn stand_in(&mut self) {
+        self.trial = None;
     }
 
     /// What is on trial.
@@ -151,22 +165,28 @@ impl Trials {
     /// The bundle that was last seen to work.
     #[must_use]
     pub fn good(&self) -> Option<&Digest> {
-        self.good.as_ref()
+        self.good.as_ref().map(|good| &good.subject.bundle)
     }
 
-    /// What is on the node works. True when that is news, so that its ledger has to be kept.
-    pub fn worked(&mut self, bundle: &Digest) -> bool {
-        self.trial = None;
-        let news = self.good.as_ref() != Some(bundle);
-        self.good = Some(bundle.clone());
-        self.failed
-            .take_if(|failed| failed.subject.bundle == *bundle);
-        news
+    /// Whether what was last seen to work was proven to enforce.
+    #[must_use]
+    pub fn was_enforcing(&self) -> bool {
+        self.good.as_ref().is_some_and(|good| good.proven)
     }
 
-    /// What is on trial failed. False when there is no trial: then nothing is taken back.
-    pub fn fail(&mut self, cause: Cause, message: &str) -> bool {
-        let Some(subject) = self.trial.take() else {
+    /// What is on the node works. Its ledger has to be kept before.
+    pub fn worked(&mut self, subject: &Subject, proven: bool) {
+        self.trial.take_if(|trial| trial == subject);
+        self.failed.take_if(|failed| failed.subject == *subject);
+        self.good = Some(Good {
+            subject: subject.clone(),
+            proven,
+        });
+    }
+
+    /// This failed. False when it is not on trial: then nothing is taken back.
+    pub fn fail(&mut self, subject: &Subject, cause: Cause, message: &str) -> bool {
+        let Some(subject) = self.trial.take_if(|trial| trial == subject) else {
             return false;
         };
         self.failed = Some(Failed {
