@@ -4,7 +4,7 @@ use crate::Case;
 use crate::tamper::Tamper;
 
 /// How many reasons there are. A test run meets each.
-pub(crate) const ALL: usize = 4;
+pub(crate) const ALL: usize = 5;
 
 /// Why the verifier is stricter than both cosigns about this combination, if it is.
 pub(crate) fn stricter(case: Case) -> Option<&'static str> {
@@ -17,6 +17,9 @@ pub(crate) fn stricter(case: Case) -> Option<&'static str> {
         }
         Tamper::NameChanged => {
             "cosign does not compare names: a signature would move to any repository with the same manifest; `signedIdentity` says what is wanted"
+        }
+        Tamper::NameEmpty => {
+            "cosign does not read names: an empty one is no statement that there is none, which a signature without the field would make; CRI-O's library refuses it as well"
         }
         Tamper::StatementType => {
             "cosign does not read a statement's `_type`: what a later version means is not known"
