@@ -247,6 +247,12 @@ async fn the_node_runs_what_its_object_names_and_keeps_it_whatever_the_cluster_d
     assert_eq!(node.policy(), before);
     let quiet = async || Ok::<_, anyhow::Error>(cluster.objects.get(NODE).await?.metadata);
     plane.start_api_server().await?;
+    // What was put back meanwhile is told once.
+    let told = async || {
+        let status = cluster.objects.get(NODE).await?.status.unwrap_or_default();
+        Ok(status.drift.map(|drift| drift.count))
+    };
+    process::wait_for("the drift in the status", LIMIT, told).await?;
     let back = quiet().await?.resource_version;
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert_eq!(
