@@ -137,7 +137,9 @@ pub enum Restarts {
 /// What takes everything off a node again, whatever ran there.
 ///
 /// The verifier goes first: without its policy it would refuse every pull. That signatures are looked
-/// up on a CRI-O node ends last, after the rules that need them.
+/// up on a CRI-O node ends last, after the rules that need them. A policy file that CRI-O names, and
+/// that was not there before nodeseal, is left behind with what CRI-O goes by without it; see
+/// [`left_behind`].
 #[must_use]
 pub fn leaving(root: &Root, state: &State) -> Set {
     let rank = |path: &str, record: &Record| match record.role {
@@ -146,6 +148,7 @@ pub fn leaving(root: &Root, state: &State) -> Set {
         Role::Config | Role::Edited => 1,
     };
     let mut targets = containerd::without_ours(root, state);
+    let mut stays = crio::stays::on_leaving(root, state);
     let mut paths: Vec<_> = state
         .files
         .iter()
@@ -153,12 +156,29 @@ pub fn leaving(root: &Root, state: &State) -> Set {
         .map(|(path, record)| (rank(path, record), path.clone()))
         .collect();
     paths.sort();
-    targets.extend(paths.into_iter().map(|(_, path)| Target::Restore { path }));
+    targets.extend(paths.into_iter().map(|(_, path)| {
+        let other = stays.take_if(|stays| stays.path() == Some(&path));
+        other.unwrap_or(Target::Restore { path })
+    }));
     Set {
         targets,
         others: Others::GiveBackAll,
         in_force: true,
     }
+}
+
+/// What [`leaving`] leaves behind on purpose, to be told.
+#[must_use]
+pub fn left_behind(root: &Root, state: &State) -> Option<String> {
+    let Target::Unedit { path, .. } = crio::stays::on_leaving(root, state)? else {
+        return None;
+    };
+    let path = root.show(&path);
+    Some(format!(
+        "{path} was not there before nodeseal and is left behind, with what CRI-O goes by without it: a \
+         CRI-O that names it refuses every pull while there is none. Once CRI-O was restarted and its \
+         configuration does not name it, it can be removed"
+    ))
 }
 
 impl Runtime {

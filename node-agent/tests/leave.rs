@@ -17,7 +17,7 @@ mod tree;
 
 use std::process::{Command, Stdio};
 
-use common::{DROP_IN, Node, POLICY, STATE_DIR, VERIFIER, policy};
+use common::{CRIO_POLICY, DROP_IN, Node, POLICY, STATE_DIR, VERIFIER, policy};
 use layouts::{LAYOUTS, Layout};
 use tree::{assert_same, tree};
 
@@ -252,5 +252,37 @@ fn where_nothing_of_nodeseal_is_nothing_is_done() {
     assert_same(&tree(&node.root()), &before, "before any agent");
     for path in [POLICY, DROP_IN, VERIFIER] {
         assert!(node.read(path).is_none(), "{path}");
+    }
+}
+
+#[test]
+fn a_policy_file_that_crio_names_and_that_was_not_there_before_is_left_behind() {
+    let anything = "{\"default\":[{\"type\":\"insecureAcceptAnything\"}]}\n";
+    let system = r#"{"default":[{"type":"insecureAcceptAnything"}],"transports":{}}"#;
+    for (theirs, left) in [(None, anything), (Some(system), system)] {
+        let node = Node::crio();
+        std::fs::remove_file(node.at(CRIO_POLICY)).unwrap();
+        if let Some(theirs) = theirs {
+            node.put("etc/containers/policy.json", theirs);
+        }
+        node.policy_file("a.yaml", &policy("a", "a.example:5000"));
+        let disabled = node.copy();
+        node.once().expect_code(0);
+        assert!(node.read_text(CRIO_POLICY).contains("a.example:5000"));
+        leave(&node);
+        assert_eq!(node.read_text(CRIO_POLICY), left);
+        leave(&node);
+        assert_eq!(node.read_text(CRIO_POLICY), left);
+        assert!(!node.at(STATE_DIR).exists());
+        // The same where the cluster takes everything off, and it is nobody's to give back later.
+        disabled.once().expect_code(0);
+        disabled.policy_file("config.yaml", DISABLED);
+        for _ in 0..2 {
+            let ran = disabled.once().expect_code(0);
+            assert_eq!(ran.status["files"].as_array().map_or(0, Vec::len), 0);
+            assert_eq!(disabled.read_text(CRIO_POLICY), left);
+        }
+        leave(&disabled);
+        assert_eq!(disabled.read_text(CRIO_POLICY), left);
     }
 }

@@ -244,7 +244,7 @@ fn the_drop_in_follows_containerds_own_configuration() {
     assert!(drop_in.contains("version = 2\n"), "{drop_in}");
     assert!(drop_in.contains("max_verifiers = 10"), "{drop_in}");
     let edited = node.read_text(config);
-    assert!(edited.contains("imports = [\"/etc/containerd/conf.d/*.toml\"]"));
+    assert!(edited.contains("imports = [\"/etc/containerd/conf.d/zz-nodeseal*.toml\"]"));
     assert!(edited.contains("# theirs"));
     assert!(ran.text("lastApplyNotes").contains("its copy is"));
     // What its owner changes of it is none of ours to put back.

@@ -4,6 +4,7 @@
 
 mod pace;
 mod prove;
+mod pulls;
 mod restart;
 
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use node_runtime::probe::Proof;
 use tokio::time::{Instant, timeout_at};
 
 use self::pace::{Key, Proofs, Tries};
+use self::pulls::Pulls;
 pub use self::restart::By;
 use self::restart::Way;
 use crate::agent::{Prove, Pulled, Restarted, Wants};
@@ -24,8 +26,9 @@ use crate::refresh::Stale;
 /// Where processes show, unless a test has them elsewhere.
 pub const PROC: &str = "/proc";
 /// How long one image may take that is pulled again: its layers are there.
-const PULL: Duration = Duration::from_mins(1);
-/// How long pulling again may take at a time; what is left follows after a status.
+const PULL: Duration = Duration::from_secs(30);
+/// How long a round of pulling again may take: longer than one image, so that each round gets on. What
+/// is left follows after a status.
 const PULLS: Duration = Duration::from_mins(2);
 /// How many images are pulled again at once.
 const AT_ONCE: usize = 2;
@@ -52,7 +55,7 @@ pub struct Hands {
     /// How the runtime was last seen to be run: not to be asked when it is down.
     way: Option<Way>,
     tries: Tries,
-    pulls: Tries,
+    pulls: Pulls,
     proofs: Proofs,
 }
 
@@ -76,7 +79,7 @@ impl Hands {
             reach,
             way: None,
             tries: Tries::default(),
-            pulls: Tries::default(),
+            pulls: Pulls::default(),
             proofs: Proofs::default(),
         }
     }
@@ -117,16 +120,12 @@ impl Hands {
     /// Does one of the things that are wanted, if it is due.
     pub async fn act(&mut self, wants: &Wants) -> Option<Done> {
         let now = Instant::now();
-        let key = Key::of(&wants.stale);
-        if !wants.stale.is_empty() && self.pulls.is_due(&key, now) {
+        let next = self.pulls.next(&wants.stale, now);
+        if !next.is_empty() {
             let endpoint = self.endpoint().ok()?;
-            let pulled = pull(&endpoint, &wants.stale).await;
-            let failed = pulled.done.len() < wants.stale.len();
-            // Another round of those that were not reached begins at once.
-            if pulled.all_tried {
-                self.pulls.tried(&key, failed, Instant::now());
-            }
-            return Some(Done::Pulled(pulled));
+            let done = pull(&endpoint, next, &mut self.pulls).await;
+            let all_tried = self.pulls.ended(&wants.stale, Instant::now());
+            return Some(Done::Pulled(Pulled { done, all_tried }));
         }
         if let Some(why) = &wants.restart {
             let key = Key::of(why);
@@ -135,8 +134,7 @@ impl Hands {
             }
             tracing::info!("the container runtime is restarted: {why}");
             let restarted = restart::restart(self.way.as_ref(), &self.reach, self.endpoint()).await;
-            let failed = !matches!(restarted, Restarted::Done(_));
-            self.tries.tried(&key, failed, Instant::now());
+            self.tries.tried(&key, Instant::now());
             return Some(Done::Restarted(restarted));
         }
         let prove = wants.proof.as_ref()?;
@@ -156,18 +154,19 @@ impl Hands {
             .restart
             .as_ref()
             .map(|why| self.tries.due(&Key::of(why)));
-        let pulls = (!wants.stale.is_empty()).then(|| self.pulls.due(&Key::of(&wants.stale)));
+        let pulls = self.pulls.due(&wants.stale);
         let proof = wants.proof.as_ref().map(|prove| self.proofs.due(prove));
-        let all = [restart, pulls, proof].into_iter().flatten().flatten();
-        all.min()
+        let all = [restart.flatten(), pulls, proof.flatten()];
+        all.into_iter().flatten().min()
     }
 }
 
-/// Pulls images again, some at once, until all were tried or the time is over.
-async fn pull(endpoint: &Endpoint, stale: &[Stale]) -> Pulled {
+/// Pulls images again, some at once and in their order, until all were tried or the time is over. The
+/// result are those that are fresh.
+async fn pull(endpoint: &Endpoint, stale: Vec<Stale>, tries: &mut Pulls) -> Vec<Stale> {
     let client = live::client(endpoint);
     let until = Instant::now() + PULLS;
-    let pulls = stream::iter(stale.iter().cloned()).map(|stale| {
+    let pulls = stream::iter(stale).map(|stale| {
         let client = client.clone();
         async move {
             let pulled = client.pull(&stale.reference, PULL).await;
@@ -175,20 +174,17 @@ async fn pull(endpoint: &Endpoint, stale: &[Stale]) -> Pulled {
         }
     });
     let mut pulls = pulls.buffer_unordered(AT_ONCE);
-    let mut result = Pulled::default();
-    loop {
-        match timeout_at(until, pulls.next()).await {
-            Ok(Some((stale, Ok(_)))) => result.done.push(stale),
-            Ok(Some((stale, Err(error)))) => {
+    let mut done = Vec::new();
+    while let Ok(Some((stale, pulled))) = timeout_at(until, pulls.next()).await {
+        tries.tried(stale.clone(), Instant::now());
+        match pulled {
+            Ok(_) => done.push(stale),
+            Err(error) => {
                 tracing::warn!("{} could not be pulled again: {error}", stale.reference);
             }
-            Ok(None) => {
-                result.all_tried = true;
-                return result;
-            }
-            Err(_) => return result,
         }
     }
+    done
 }
 
 /// Where the host's system bus is.

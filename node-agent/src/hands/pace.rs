@@ -1,4 +1,5 @@
-//! How often things are tried: later and later while they fail, and anew when the question changes.
+//! How often things are tried: later and later while they are asked for, and anew when the question
+//! changes.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
@@ -8,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::agent::Prove;
 
-/// The first wait after a failure.
+/// The first wait after a try.
 const FIRST: Duration = Duration::from_secs(10);
 /// The longest.
 const LONGEST: Duration = Duration::from_mins(10);
@@ -38,23 +39,23 @@ impl Tries {
 
     /// When it is tried again; nothing for at once.
     pub(super) fn due(&self, key: &Key) -> Option<Instant> {
-        let (last, failures, at) = self.last.as_ref()?;
-        (last == key && *failures > 0).then(|| *at + wait(*failures))
+        let (last, tries, at) = self.last.as_ref()?;
+        (last == key).then(|| *at + wait(*tries))
     }
 
-    pub(super) fn tried(&mut self, key: &Key, failed: bool, now: Instant) {
-        let failures = match &self.last {
-            Some((last, failures, _)) if last == key => failures.saturating_add(1),
+    /// One that went well counts as well: what is wanted again all the same did not come of it.
+    pub(super) fn tried(&mut self, key: &Key, now: Instant) {
+        let tries = match &self.last {
+            Some((last, tries, _)) if last == key => tries.saturating_add(1),
             _ => 1,
         };
-        let failures = if failed { failures } else { 0 };
-        self.last = Some((key.clone(), failures, now));
+        self.last = Some((key.clone(), tries, now));
     }
 }
 
 /// Twice as long each time, and not the same on all nodes.
-fn wait(failures: u32) -> Duration {
-    let doubled = FIRST.saturating_mul(1 << failures.saturating_sub(1).min(10));
+pub(super) fn wait(tries: u32) -> Duration {
+    let doubled = FIRST.saturating_mul(1 << tries.saturating_sub(1).min(10));
     let wait = doubled.min(LONGEST);
     // A process id is as good a jitter as any: up to a quarter more.
     wait + wait / 4 * (std::process::id() % 100) / 100
@@ -101,21 +102,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_fails_is_tried_later_and_later_and_another_question_at_once() {
+    fn what_is_wanted_again_is_tried_later_and_later_and_another_question_at_once() {
         let start = Instant::now();
         let (one, other) = (Key::of("one"), Key::of("other"));
         let mut tries = Tries::default();
         assert!(tries.is_due(&one, start));
         let mut last = Duration::ZERO;
         for _ in 0..20 {
-            tries.tried(&one, true, start);
+            tries.tried(&one, start);
             let due = tries.due(&one).unwrap() - start;
             assert!(due >= last && due >= FIRST && due <= LONGEST + LONGEST / 4);
             last = due;
             assert!(!tries.is_due(&one, start));
         }
         assert!(tries.is_due(&other, start));
-        tries.tried(&one, false, start);
+        tries.tried(&other, start);
+        assert!(!tries.is_due(&other, start));
+        // What was asked for between is forgotten.
         assert!(tries.is_due(&one, start));
     }
 }

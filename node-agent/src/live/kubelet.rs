@@ -26,7 +26,7 @@ use crate::root::{EntryKind, Root};
 const NAME: &str = "kubelet";
 /// The runtime that it uses where it is told of none (`pkg/kubelet/apis/config/v1beta1/defaults.go`).
 const DEFAULT_ENDPOINT: &str = "unix:///run/containerd/containerd.sock";
-/// How much of `/proc/<pid>/status` is read; it has about 1,500 bytes.
+/// How much of `/proc/<pid>/status` and `cgroup` is read; they have about 1,500 bytes.
 const MAX_STATUS: u64 = 64 * 1024;
 /// How much of a file of its configuration is read.
 const MAX_CONFIG: u64 = 1024 * 1024;
@@ -90,8 +90,9 @@ pub fn find(root: &Path, proc: &Path) -> Result<Option<Kubelet>, KubeletError> {
 
 /// The processes that are a kubelet of this node's.
 ///
-/// Anybody may call a program so. What counts runs as root, and in this very PID namespace: those in
-/// a namespace below it are containers, and a kubelet in one of them is another node's (kind).
+/// Anybody may call a program so. What counts runs as root, in this very PID namespace, and in no
+/// container's cgroup: those in a namespace below this one are containers, and a kubelet in one of
+/// them is another node's (kind); those of a pod with `hostPID` are in this one.
 fn kubelets(proc: &Path) -> Result<Vec<u32>, KubeletError> {
     let failed = |source| KubeletError::Proc {
         path: proc.to_owned(),
@@ -104,8 +105,13 @@ fn kubelets(proc: &Path) -> Result<Vec<u32>, KubeletError> {
             continue;
         };
         // One that ends meanwhile is not the one.
-        let status = status(&proc.join(&name).join("status"));
-        if let Some(parent) = status.ok().as_deref().and_then(parent_of_kubelet) {
+        let process = proc.join(&name);
+        let status = text(&process.join("status"));
+        let Some(parent) = status.ok().as_deref().and_then(parent_of_kubelet) else {
+            continue;
+        };
+        let cgroup = text(&process.join("cgroup"));
+        if cgroup.is_ok_and(|cgroup| is_of_the_node(&cgroup)) {
             found.push((pid, parent));
         }
     }
@@ -117,10 +123,40 @@ fn kubelets(proc: &Path) -> Result<Vec<u32>, KubeletError> {
     Ok(pids)
 }
 
-fn status(path: &Path) -> io::Result<String> {
+fn text(path: &Path) -> io::Result<String> {
     let mut text = Vec::new();
     File::open(path)?.take(MAX_STATUS).read_to_end(&mut text)?;
     Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// Whether a process is in no container, by its `/proc/PID/cgroup` (`cgroups(7)`:
+/// `HIERARCHY:CONTROLLERS:PATH` lines).
+///
+/// The agent's own cgroup namespace hides what its cgroup has in common with the other, as in
+/// `/../../podUID/ID`: so each name of a path is looked at by itself.
+fn is_of_the_node(cgroup: &str) -> bool {
+    let mut lines = cgroup.lines().peekable();
+    lines.peek().is_some()
+        && lines.all(|line| {
+            let path = line.splitn(3, ':').nth(2);
+            path.is_some_and(|path| !path.split('/').any(is_container))
+        })
+}
+
+/// Whether a cgroup's name is one that the kubelet or a runtime gives to pods and containers.
+fn is_container(name: &str) -> bool {
+    let scopes = ["cri-containerd-", "crio-", "docker-", "libpod-"];
+    let is_id = |id: &str, len: usize, more: &str| {
+        id.len() == len
+            && id
+                .chars()
+                .all(|c| c.is_ascii_hexdigit() || more.contains(c))
+    };
+    name.contains("kubepods")
+        || scopes.iter().any(|scope| name.starts_with(scope))
+        // The driver `cgroupfs`: the pod's UID, and the bare id of a container.
+        || name.strip_prefix("pod").is_some_and(|uid| is_id(uid, 36, "-") || is_id(uid, 32, ""))
+        || is_id(name, 64, "")
 }
 
 /// The parent of a process that is a kubelet of this node's, by its `proc_pid_status(5)`.

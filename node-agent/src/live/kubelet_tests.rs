@@ -33,6 +33,11 @@ impl Node {
         let line = format!("{}\0", line.replace(' ', "\0"));
         self.write(&format!("proc/{pid}/cmdline"), &line);
         self.write(&format!("proc/{pid}/status"), status);
+        self.cgroup(pid, "0::/system.slice/kubelet.service\n")
+    }
+
+    fn cgroup(self, pid: u32, text: &str) -> Self {
+        self.write(&format!("proc/{pid}/cgroup"), text);
         self
     }
 
@@ -240,6 +245,57 @@ fn only_the_kubelet_of_this_node_counts() {
     let named = format!("Name:\tkubelet\n{rest}");
     let is_root = rustix::process::geteuid().is_root();
     assert_eq!(parent_of_kubelet(&named).is_some(), is_root, "{named}");
+}
+
+#[test]
+fn a_process_of_a_container_is_no_kubelet() {
+    let id = "5c".repeat(32);
+    let uid = "0b39cf1f-3a54-4e0e-9e7c-1c7e6c4b5a00";
+    for theirs in [
+        format!(
+            "0::/kubepods.slice/kubepods-pod{}.slice/cri-containerd-{id}.scope\n",
+            uid.replace('-', "_")
+        ),
+        format!("0::/kubepods/burstable/pod{uid}/{id}\n"),
+        format!("0::/kubelet.slice/kubelet-kubepods.slice/x/cri-containerd-{id}.scope\n"),
+        // What the cgroup namespace of the agent's own pod leaves of it.
+        format!("0::/../../pod{uid}/{id}\n"),
+        format!("0::/../../pod{}/x\n", uid.replace('-', "")),
+        format!("0::/../{id}\n"),
+        format!("0::/../crio-{id}.scope\n"),
+        format!("0::/../cri-containerd-{id}.scope/x\n"),
+        format!("0::/system.slice/docker-{id}.scope\n"),
+        format!("0::/machine.slice/libpod-{id}.scope\n"),
+        // One hierarchy of several.
+        format!("2:cpu:/\n1:name=systemd:/kubepods/pod{uid}/{id}\n"),
+        "nonsense\n".to_owned(),
+        String::new(),
+    ] {
+        let line = "kubelet --container-runtime-endpoint=unix:///tmp/theirs.sock";
+        let fake = status("kubelet", 1, 0, "50");
+        let node = Node::new().process(50, &fake, line).cgroup(50, &theirs);
+        assert_eq!(node.find().unwrap(), None, "{theirs}");
+        let node = node.kubelet(&format!("kubelet --container-runtime-endpoint={ENDPOINT}"));
+        assert_eq!(node.endpoint().as_deref(), Ok(ENDPOINT), "{theirs}");
+    }
+    for own in [
+        "0::/../../../../system.slice/kubelet.service\n",
+        "0::/kubelet.slice/kubelet.service\n",
+        "0::/podruntime.slice/kubelet.service\n",
+        "11:cpu,cpuacct:/system.slice/kubelet.service\n0::/\n",
+    ] {
+        assert!(is_of_the_node(own), "{own}");
+    }
+    // One whose cgroup cannot be read is not taken for it.
+    let node = Node::new().kubelet("kubelet");
+    fs::remove_file(node.0.path().join("proc/40/cgroup")).unwrap();
+    assert_eq!(node.find().unwrap(), None);
+    // What the kernel writes has this shape.
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap();
+    assert!(
+        own.lines().all(|line| line.splitn(3, ':').count() == 3),
+        "{own}"
+    );
 }
 
 #[test]

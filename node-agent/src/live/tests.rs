@@ -141,6 +141,7 @@ fn a_node_is_asked_for_its_kubelet() {
             "40/status",
             "Name:\tkubelet\nState:\tS (sleeping)\nPPid:\t1\nUid:\t0\t0\t0\t0\nNSpid:\t40\n",
         ),
+        ("40/cgroup", "0::/system.slice/kubelet.service\n"),
     ] {
         let path = proc.join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use node_runtime::cri::Image;
-use policy::crio::stale::Demands;
+use policy::crio::stale::{Demand, Demands};
 use policy::digest::Digest;
 use policy::reference::Reference;
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,9 @@ pub struct Stale {
     pub reference: String,
     /// Everything that is demanded of it.
     pub demand: Digest,
+    /// A policy of the cluster covers it, so that the node may wait for it. What only policies of
+    /// namespaces cover keeps no other policy waiting.
+    pub holds: bool,
 }
 
 /// The images that were pulled again, and for which demand.
@@ -92,7 +95,7 @@ impl Refreshed {
 
 /// What to pull for the demands on all names of one image.
 fn of(image: &Image, demands: &Demands<'_>) -> Vec<Stale> {
-    let mut wanted: BTreeMap<&str, BTreeSet<Digest>> = BTreeMap::new();
+    let mut wanted: BTreeMap<&str, BTreeSet<Demand>> = BTreeMap::new();
     for name in image.tags.iter().chain(&image.digests) {
         let Ok(reference) = Reference::parse(name) else {
             continue;
@@ -105,10 +108,11 @@ fn of(image: &Image, demands: &Demands<'_>) -> Vec<Stale> {
     wanted
         .into_iter()
         .map(|(reference, demands)| {
-            let demands: Vec<String> = demands.iter().map(ToString::to_string).collect();
+            let digests: Vec<String> = demands.iter().map(|d| d.digest.to_string()).collect();
             Stale {
                 reference: reference.to_owned(),
-                demand: Digest::of(demands.join("\n").as_bytes()),
+                demand: Digest::of(digests.join("\n").as_bytes()),
+                holds: demands.iter().any(|demand| demand.by_cluster),
             }
         })
         .collect()

@@ -1,5 +1,8 @@
+use policy::authority::AuthorityDraft;
 use policy::bundle::{Bundle, Settings};
 use policy::flatten::NodeFacts;
+use policy::identity::{SignedIdentity, UnnamedSignatures};
+use policy::model::{Mode, OnUnsupported, Policy, PolicyDraft, PolicyId, RequirementDraft};
 
 use super::*;
 use crate::testing;
@@ -16,6 +19,29 @@ fn image(tags: &[&str], digests: &[&str]) -> Image {
             .collect(),
         pinned: false,
     }
+}
+
+/// A policy of one namespace with the requirement of [`testing::policy`].
+fn namespaced(namespace: &str, name: &str, scope: &str) -> Policy {
+    let authority = AuthorityDraft::key("a", testing::KEY);
+    let draft = PolicyDraft {
+        on_unsupported: OnUnsupported::Ignore,
+        id: PolicyId::Namespaced {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        },
+        scopes: vec![scope.to_owned()],
+        exclude: Vec::new(),
+        requirement: RequirementDraft {
+            mode: Mode::Enforce,
+            threshold: 1,
+            authorities: vec![authority],
+            signed_identity: SignedIdentity::MatchRepository {
+                unnamed: UnnamedSignatures::Accept,
+            },
+        },
+    };
+    Policy::try_from(draft).unwrap()
 }
 
 fn stale(known: &Refreshed, images: &[Image], scopes: &[(&str, &str)]) -> Vec<Stale> {
@@ -64,6 +90,29 @@ fn what_was_pulled_again_is_fresh_until_something_else_is_demanded() {
     assert_eq!(stale(&known, &images, &more).len(), 1);
     let elsewhere = [("p", "a.example"), ("q", "b.example")];
     assert_eq!(stale(&known, &images, &elsewhere), []);
+}
+
+#[test]
+fn what_only_policies_of_namespaces_cover_holds_nothing() {
+    let images = [
+        image(&["a.example/app:1"], &["a.example/app"]),
+        image(&["b.example/app:1"], &["b.example/app"]),
+    ];
+    let own = namespaced("team", "own", "b.example");
+    let policies = [testing::policy("p", "a.example"), own];
+    let bundle = Bundle::new(Settings::default(), policies);
+    let node = NodeFacts::default();
+    let stale = Refreshed::default().stale(&images, &Demands::new(&bundle, &node));
+    let holds: Vec<bool> = stale.iter().map(|stale| stale.holds).collect();
+    assert_eq!(holds, [true, false]);
+    // Both at once is the cluster's matter.
+    let both = [
+        testing::policy("p", "b.example"),
+        namespaced("team", "own", "b.example/app"),
+    ];
+    let bundle = Bundle::new(Settings::default(), both);
+    let stale = Refreshed::default().stale(&images[1..], &Demands::new(&bundle, &node));
+    assert!(stale[0].holds);
 }
 
 #[test]

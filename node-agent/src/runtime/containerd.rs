@@ -30,10 +30,10 @@ use super::{Node, Rendered, Restarts, Set, Watched};
 use crate::error::CycleError;
 use crate::layout::{VerifierPlace, relative};
 use crate::plan::Target;
-use crate::root::{Root, split};
+use crate::root::Root;
 use crate::sandbox::{self, Named};
 use crate::started::{Reads, Running};
-use crate::state::{Role, State};
+use crate::state::{Record, Role, State};
 use crate::status::{Detected, Report};
 use crate::transaction::READ_LIMIT;
 use crate::{check, verifier};
@@ -213,7 +213,8 @@ impl Containerd {
     }
 
     /// Adds what of containerd's configuration has to change, if it may; otherwise what is there
-    /// stays, and the status says what is pending. Whether it is as it should be on the disk.
+    /// stays, and the status says what is pending. What was there before and drifted is put back
+    /// either way. Whether it is as it should be on the disk.
     fn configuration(
         &self,
         decision: &Decision,
@@ -229,10 +230,15 @@ impl Containerd {
         }
         let mut changes = Vec::new();
         let mut wanted = Vec::new();
+        let mut put_back = Vec::new();
         for edit in &decision.edits {
             let Some(path) = relative(&edit.path) else {
                 continue;
             };
+            if was_in_force(edit, node.state.files.get(&path)) {
+                put_back.push(target(edit, path));
+                continue;
+            }
             let there = node.root.read_following(&path, READ_LIMIT).ok().flatten();
             let there = there.map(|content| String::from_utf8_lossy(&content.bytes).into_owned());
             if there.as_ref() != Some(&edit.new) {
@@ -245,7 +251,10 @@ impl Containerd {
         let edited = recorded.filter(|(_, record)| record.role == Role::Edited);
         let keep: Vec<Target> = edited
             .map(|(path, _)| Target::Keep { path: path.clone() })
-            .filter(|keep| !wanted.iter().any(|target| target.path() == keep.path()))
+            .filter(|keep| {
+                let mut others = wanted.iter().chain(&put_back);
+                !others.any(|target| target.path() == keep.path())
+            })
             .collect();
         let allow = "Set `containerd.restart: Allowed` in the EnforcementConfig, or change";
         let keeps_out = match (&self.process, &self.restartable) {
@@ -258,10 +267,12 @@ impl Containerd {
             report.pending = Some(pending(&why, &changes));
             targets.extend(as_they_are(&wanted, node.state));
             targets.extend(keep);
+            targets.extend(put_back);
             return false;
         }
-        if !wanted.is_empty() {
+        if !wanted.is_empty() || !put_back.is_empty() {
             targets.extend(keep);
+            targets.extend(put_back);
             targets.extend(wanted);
         } else if node.state.files.contains_key(CONTAINERD_DROP_IN)
             && decision.not_enforcing.is_some()
@@ -365,7 +376,7 @@ pub(super) fn without_ours(root: &Root, state: &State) -> Vec<Target> {
     let Some((drop_in, _)) = of(Role::Config).find(|(path, _)| path.ends_with(DROP_IN_END)) else {
         return Vec::new();
     };
-    let pattern = format!("/{}/*.toml", split(drop_in).0);
+    let pattern = config::own_import(&format!("/{drop_in}"));
     of(Role::Edited)
         .filter_map(|(path, record)| {
             let content = root.read(path, READ_LIMIT).ok().flatten()?;
@@ -381,6 +392,15 @@ pub(super) fn without_ours(root: &Root, state: &State) -> Vec<Target> {
             })
         })
         .collect()
+}
+
+/// Whether an edit puts back what was brought there before, as anything else of ours that drifts: that
+/// is no change, so it waits for nobody. Of the root file only the import is ours, and an edit of it
+/// is needed just where that is gone.
+fn was_in_force(edit: &Edit, record: Option<&Record>) -> bool {
+    record.is_some_and(|record| {
+        record.role == Role::Edited || record.sha256 == Digest::of(edit.new.as_bytes())
+    })
 }
 
 fn target(edit: &Edit, path: String) -> Target {
@@ -496,3 +516,6 @@ pub fn targets(files: FileSet, program: PathBuf, sha256: Digest, first: bool) ->
     };
     order.concat()
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,10 @@ mod base;
 mod config;
 mod mirrors;
 pub(crate) mod registries;
+pub(super) mod stays;
+#[cfg(test)]
+mod tests;
+mod waiting;
 
 use std::collections::BTreeSet;
 
@@ -98,7 +102,7 @@ impl Crio {
         let lacks = config.lacks(self, &paths);
         let mut facts_of_node = node.probe_facts();
         let exempt = config.exempt(node.sandbox_images, &mut report.warnings);
-        facts_of_node.exempt.extend(exempt);
+        facts_of_node.exempt.extend(exempt.iter().cloned());
         let registries = registries::read(node.root)?;
         report.warnings.extend(registries.warnings);
 
@@ -127,8 +131,13 @@ impl Crio {
         check::crio(&steps)?;
         let stale = self.stale(node, bundle, &facts_of_node, &rendered);
         let holds = bundle.settings().crio.stale_images == StaleImages::Hold;
-        let waits = !stale.is_empty() && (holds || !node.tried);
-        let mut sets = if waits { first(steps) } else { sets(steps) };
+        let waits = stale.iter().any(|stale| stale.holds) && (holds || !node.tried);
+        let mut sets = if waits {
+            first(steps, waiting::in_force(node, &exempt, &facts))
+        } else {
+            report.warnings.extend(fetching(&stale));
+            sets(steps)
+        };
         if rendered.policy.is_some() {
             report.prove = true;
             for set in &mut sets {
@@ -136,6 +145,12 @@ impl Crio {
             }
         }
         let restarts = self.path(bundle, lacks, node, report, &mut sets);
+        self.stand_in(node, &paths, &mut sets)?;
+        // The rules wait, and what makes CRI-O read them as well.
+        let restarts = match restarts {
+            Restarts::Crio(_) if waits => Restarts::Crio(None),
+            restarts => restarts,
+        };
         Ok(Rendered {
             sets,
             place: None,
@@ -171,6 +186,33 @@ impl Crio {
         node.refreshed.stale(&running.images, &demands)
     }
 
+    /// A policy file of ours that CRI-O names, or is to name by our drop-in, does not go with the last
+    /// policy.
+    fn stand_in(&self, node: Node<'_>, paths: &Paths, sets: &mut [Set]) -> Result<(), FileError> {
+        let Some(running) = &self.running else {
+            return Ok(());
+        };
+        let path = &paths.policy;
+        let named = running.config.signature_policy.as_deref();
+        let is_named = named.and_then(relative).as_ref() == Some(path);
+        for set in sets {
+            let is_to_be = set.targets.iter().any(|t| t.path() == Some(CRIO_DROP_IN));
+            let is_bare = match node.state.files.get(path) {
+                Some(record) => record.original.is_none() && (is_named || is_to_be),
+                None => is_to_be && !node.root.exists(path)?,
+            };
+            let restored = |target: &&mut Target| matches!(target, Target::Restore { path: restored } if restored == path);
+            if let Some(target) = set.targets.iter_mut().find(restored).filter(|_| is_bare) {
+                *target = Target::Write {
+                    path: path.clone(),
+                    file: stays::stand_in(node.root)?,
+                    own: false,
+                };
+            }
+        }
+        Ok(())
+    }
+
     /// Where CRI-O reads no policy file of its own, it is given one, if it may be restarted for that.
     fn path(
         &self,
@@ -203,7 +245,7 @@ impl Crio {
                 let named = policy.and_then(|config| config.signature_policy.as_deref());
                 named.and_then(relative).unwrap_or_default()
             });
-            for set in sets {
+            for set in sets.iter_mut().filter(|set| set.in_force) {
                 let file = File {
                     bytes: drop_in(&path).into_bytes(),
                     mode: 0o644,
@@ -363,12 +405,23 @@ fn namespaces(state: &State, paths: &Paths) -> BTreeSet<String> {
         .collect()
 }
 
-/// Only that signatures are looked up: the rules wait.
-fn first(steps: Vec<Step>) -> Vec<Set> {
+/// Images that keep nothing waiting.
+fn fetching(stale: &[Stale]) -> Option<String> {
+    let first = stale.iter().find(|stale| !stale.holds)?;
+    let count = stale.iter().filter(|stale| !stale.holds).count();
+    Some(format!(
+        "{count} images that only policies of namespaces cover are still to be pulled again for their \
+         signatures, {} first: until then CRI-O may refuse containers of them there",
+        first.reference
+    ))
+}
+
+/// Only that signatures are looked up: the rules wait. What holds meanwhile is put back.
+fn first(steps: Vec<Step>, in_force: Vec<Target>) -> Vec<Set> {
     let locations = steps.into_iter().next().into_iter().map(target);
     let locations = locations
         .filter(|target| matches!(target, Target::Write { path, .. } if path == REGISTRIES_D_FILE));
-    vec![Set::first(locations.collect())]
+    vec![Set::first(locations.chain(in_force).collect())]
 }
 
 /// Each set names each path once. Where a path stands twice in the steps, a new set begins, which

@@ -37,13 +37,14 @@ mod tests {
     use super::super::imports::imports_edit;
     use super::*;
 
-    const OURS: &str = "/etc/containerd/conf.d/*.toml";
+    const OURS: &str = "/etc/containerd/conf.d/zz-nodeseal*.toml";
 
     #[test]
     fn what_was_added_goes_and_everything_else_stays() {
         for text in [
             "version = 3\n# theirs\n[plugins]\n",
             "imports = ['/a.toml'] # why\nversion = 2\n",
+            "imports = ['/etc/containerd/conf.d/*.toml']\nversion = 2\n",
         ] {
             let edited = imports_edit(Some(text), OURS, 3).unwrap().unwrap();
             let changed = format!("{edited}[debug]\nlevel = 'info'\n");

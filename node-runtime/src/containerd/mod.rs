@@ -39,7 +39,7 @@ pub use imports_removal::imports_removal;
 pub use layout::{Import, Kind, Layout, Markers, recognise};
 pub use load::{ConfigError, File, Loaded, MAX_BYTES, MAX_DEPTH, MAX_FILES, load};
 pub use merge::Generation;
-pub use place::{Edit, Installed, Place, place};
+pub use place::{Edit, Installed, Place, own_import, place};
 pub use value::Origin;
 pub use version::{Version, VersionError};
 

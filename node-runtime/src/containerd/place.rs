@@ -11,6 +11,9 @@ use super::load::Loaded;
 
 /// The name of our drop-in: late in the order of names, so that it has the last word.
 const DROP_IN_NAME: &str = "zz-nodeseal.toml";
+/// What finds it among the files of a folder, and no other's. A pattern may find nothing, where a
+/// plain path that is not there keeps containerd from starting.
+const DROP_IN_PATTERN: &str = "zz-nodeseal*.toml";
 
 /// Where this product put the verifier before, from its own state.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,6 +120,13 @@ pub fn place(
     own(loaded, effective, foreign, layout, before)
 }
 
+/// The entry that is added to `imports` for a drop-in of ours. Drop-ins of others in its folder, which
+/// nobody may have meant to be read, stay unread.
+#[must_use]
+pub fn own_import(drop_in: &str) -> String {
+    format!("{}/{DROP_IN_PATTERN}", folder(drop_in))
+}
+
 fn own(
     loaded: &Loaded,
     effective: &Effective,
@@ -158,7 +168,7 @@ fn own(
             why: missing.clone(),
         });
     }
-    let pattern = format!("{}/*.toml", folder(&drop_in));
+    let pattern = own_import(&drop_in);
     let old = root.map(|file| file.text.clone());
     let new = imports_edit(
         old.as_deref(),

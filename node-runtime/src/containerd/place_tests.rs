@@ -101,7 +101,7 @@ fn a_foreign_verifier_a_bypass_or_a_relative_folder_want_a_folder_of_our_own() {
     assert_eq!(edit.old.as_deref(), Some("version = 3\n"));
     assert_eq!(
         edit.new,
-        "version = 3\nimports = [\"/etc/containerd/conf.d/*.toml\"]\n"
+        "version = 3\nimports = [\"/etc/containerd/conf.d/zz-nodeseal*.toml\"]\n"
     );
 
     for text in [
@@ -143,6 +143,8 @@ fn a_folder_that_is_imported_already_needs_no_edit() {
             "'a.d/*.toml', 'b.d/nvidia-*.toml'",
             "/etc/containerd/a.d/zz-nodeseal.toml",
         ),
+        // Our own from before.
+        ("'/etc/containerd/conf.d/zz-nodeseal*.toml'", USUAL),
     ] {
         let node = Node::root(&format!("version = 3\nimports = [{imports}]\n{LOCAL}"));
         assert_eq!(

@@ -202,30 +202,35 @@ fn verdict(denied: Denied, allowed: Allowed) -> Proof {
 }
 
 /// containerd resolves by HEAD, asks the verifiers, and gets the manifest of what passed.
+///
+/// Its own word goes before the requests, which any process of the node can send as well.
 fn containerd_denied(names: &Names, leg: &Leg) -> Denied {
     let Leg { seen, .. } = leg;
     let references = [
         &*names.deny_image().reference,
         &names.allow_image().reference,
     ];
-    let got = seen.first(Method::Get, Path::Manifests, &references);
-    if got.is_some() || seen.any_blob() {
-        return Denied::Passed(Bypass::Fetched);
-    }
     let message = match text(leg) {
         Ok(Some(message)) => message,
         Ok(None) => return Denied::Passed(Bypass::Pulled),
         Err(doubt) => return Denied::Unclear(doubt),
     };
     let asked = seen.first(Method::Head, Path::Manifests, &references);
-    match (asked, line::containerd(message, &names.denied())) {
-        (_, Verifier::Ours(bundle)) if bundle != *names.bundle() => Denied::Stale(bundle),
-        (Some(_), Verifier::Ours(_)) => Denied::Refused,
-        (Some(_), Verifier::Other) => Denied::Otherwise(short(message)),
-        (None, Verifier::Ours(_) | Verifier::Other) => {
+    let got = seen.first(Method::Get, Path::Manifests, &references);
+    match line::containerd(message, &names.denied()) {
+        Verifier::Ours(bundle) if bundle != *names.bundle() => Denied::Stale(bundle),
+        Verifier::Ours(_) => Denied::Refused,
+        Verifier::Other if asked.is_none() && seen.dropped == 0 => {
             Denied::Unclear(Doubt::Elsewhere(short(message)))
         }
-        (_, Verifier::None) => Denied::Unclear(failed(leg, message)),
+        Verifier::Other => Denied::Otherwise(short(message)),
+        Verifier::None
+            if (got.is_some() || seen.any_blob())
+                && line::containerd_fetched(message, &names.deny_image().repository) =>
+        {
+            Denied::Passed(Bypass::Fetched)
+        }
+        Verifier::None => Denied::Unclear(failed(leg, message)),
     }
 }
 
@@ -233,30 +238,31 @@ fn containerd_denied(names: &Names, leg: &Leg) -> Denied {
 /// digest.
 fn containerd_allowed(names: &Names, leg: &Leg) -> Allowed {
     let Leg { seen, .. } = leg;
-    let references = [&*names.allow_image().reference];
-    let asked = seen.first(Method::Head, Path::Manifests, &references);
-    let got = seen.last(Method::Get, Path::Manifests, &references);
-    if asked.is_some_and(|asked| got.is_some_and(|got| asked < got)) {
-        return Allowed::Passed;
-    }
     let message = match text(leg) {
         Ok(Some(message)) => message,
         Ok(None) => return Allowed::Unclear(stored()),
         Err(doubt) => return Allowed::Unclear(doubt),
     };
+    let references = [&*names.allow_image().reference];
+    let asked = seen.first(Method::Head, Path::Manifests, &references);
+    let got = seen.last(Method::Get, Path::Manifests, &references);
+    let in_order = asked.is_some_and(|asked| got.is_some_and(|got| asked < got));
     match line::containerd(message, &names.allow()) {
         Verifier::Ours(bundle) if bundle != *names.bundle() => Allowed::Stale(bundle),
         Verifier::Ours(_) | Verifier::Other => Allowed::Refused(short(message)),
+        Verifier::None
+            if in_order && line::containerd_fetched(message, &names.allow_image().repository) =>
+        {
+            Allowed::Passed
+        }
         Verifier::None => Allowed::Unclear(failed(leg, message)),
     }
 }
 
-/// CRI-O gets the manifest, asks its policy, and gets the blobs of what passed.
+/// CRI-O gets the manifest, asks its policy, and gets the blobs of what passed. Its own word goes
+/// first here, too.
 fn crio_denied(names: &Names, leg: &Leg) -> Denied {
     let Leg { seen, .. } = leg;
-    if seen.any_blob() {
-        return Denied::Passed(Bypass::Fetched);
-    }
     let message = match text(leg) {
         Ok(Some(message)) => message,
         Ok(None) => return Denied::Passed(Bypass::Pulled),
@@ -272,7 +278,9 @@ fn crio_denied(names: &Names, leg: &Leg) -> Denied {
     let asked = seen.first(Method::Get, Path::Manifests, &references);
     match (asked, line::crio_refused(message)) {
         (Some(_), true) => Denied::Refused,
+        (None, true) if seen.dropped > 0 => Denied::Unclear(Doubt::Flooded),
         (None, true) => Denied::Unclear(Doubt::Elsewhere(short(message))),
+        (_, false) if seen.any_blob() => Denied::Passed(Bypass::Fetched),
         (_, false) => Denied::Unclear(failed(leg, message)),
     }
 }
@@ -280,12 +288,6 @@ fn crio_denied(names: &Names, leg: &Leg) -> Denied {
 /// As [`crio_denied`].
 fn crio_allowed(names: &Names, leg: &Leg) -> Allowed {
     let Leg { seen, .. } = leg;
-    let references = [&*names.allow_image().reference];
-    let asked = seen.first(Method::Get, Path::Manifests, &references);
-    let got = seen.config();
-    if asked.is_some_and(|asked| got.is_some_and(|got| asked < got)) {
-        return Allowed::Passed;
-    }
     let message = match text(leg) {
         Ok(Some(message)) => message,
         Ok(None) => return Allowed::Unclear(stored()),
@@ -294,24 +296,32 @@ fn crio_allowed(names: &Names, leg: &Leg) -> Allowed {
     if line::crio_unreadable(message) || line::crio_refused(message) {
         return Allowed::Refused(short(message));
     }
+    let references = [&*names.allow_image().reference];
+    let asked = seen.first(Method::Get, Path::Manifests, &references);
+    let got = seen.config();
+    if asked.is_some_and(|asked| got.is_some_and(|got| asked < got)) {
+        return Allowed::Passed;
+    }
     Allowed::Unclear(failed(leg, message))
 }
 
-/// The runtime's error, or none where the pull went well; neither where it did not answer, or where
-/// what would tell otherwise may be among the requests that were not kept.
+/// The runtime's error, or none where the pull went well; neither where it did not answer.
 fn text(leg: &Leg) -> Result<Option<&str>, Doubt> {
     match &leg.pulled {
         Pulled::Done => Ok(None),
         Pulled::Late(error) => Err(Doubt::Late(short(error))),
         Pulled::Unreachable(error) => Err(Doubt::Unreachable(short(error))),
-        Pulled::Failed(_) if leg.seen.dropped > 0 => Err(Doubt::Flooded),
         Pulled::Failed(message) => Ok(Some(message)),
     }
 }
 
-/// A pull that failed without a decision.
+/// A pull that failed without a decision; what would tell of one may be among the requests that were
+/// not kept.
 fn failed(leg: &Leg, message: &str) -> Doubt {
     let Leg { seen, .. } = leg;
+    if seen.dropped > 0 {
+        return Doubt::Flooded;
+    }
     let message = short(message);
     if !seen.requests.is_empty() {
         return Doubt::Failed(message);

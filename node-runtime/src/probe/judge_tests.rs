@@ -221,16 +221,16 @@ fn containerds_pull_that_has_to_be_refused() {
         |leg| denied(&containerd_denied(&names(), leg)),
     );
     let expected = "\
-nothing: pulled ?elsewhere stale ?elsewhere ?elsewhere ?elsewhere ?elsewhere ?elsewhere ?no-request ?late ?unreachable
-connected: pulled ?elsewhere stale ?elsewhere ?elsewhere ?elsewhere ?elsewhere ?elsewhere ?no-request ?late ?unreachable
+nothing: pulled refused stale ?elsewhere ?elsewhere ?elsewhere ?elsewhere ?elsewhere ?no-request ?late ?unreachable
+connected: pulled refused stale ?elsewhere ?elsewhere ?elsewhere ?elsewhere ?elsewhere ?no-request ?late ?unreachable
 head: pulled refused stale otherwise otherwise otherwise otherwise otherwise ?failed ?late ?unreachable
-get: fetched fetched fetched fetched fetched fetched fetched fetched fetched fetched fetched
-head,get: fetched fetched fetched fetched fetched fetched fetched fetched fetched fetched fetched
-get,head: fetched fetched fetched fetched fetched fetched fetched fetched fetched fetched fetched
-get,config: fetched fetched fetched fetched fetched fetched fetched fetched fetched fetched fetched
-config: fetched fetched fetched fetched fetched fetched fetched fetched fetched fetched fetched
-head,flood: pulled ?flooded ?flooded ?flooded ?flooded ?flooded ?flooded ?flooded ?flooded ?late ?unreachable
-other-tag: pulled ?elsewhere stale ?elsewhere ?elsewhere ?elsewhere ?elsewhere ?elsewhere ?failed ?late ?unreachable";
+get: pulled refused stale ?elsewhere ?elsewhere ?elsewhere ?elsewhere ?elsewhere fetched ?late ?unreachable
+head,get: pulled refused stale otherwise otherwise otherwise otherwise otherwise fetched ?late ?unreachable
+get,head: pulled refused stale otherwise otherwise otherwise otherwise otherwise fetched ?late ?unreachable
+get,config: pulled refused stale ?elsewhere ?elsewhere ?elsewhere ?elsewhere ?elsewhere fetched ?late ?unreachable
+config: pulled refused stale ?elsewhere ?elsewhere ?elsewhere ?elsewhere ?elsewhere fetched ?late ?unreachable
+head,flood: pulled refused stale otherwise otherwise otherwise otherwise otherwise ?flooded ?late ?unreachable
+other-tag: pulled refused stale ?elsewhere ?elsewhere ?elsewhere ?elsewhere ?elsewhere ?failed ?late ?unreachable";
     assert_eq!(table, expected, "\n{table}");
 }
 
@@ -247,11 +247,11 @@ nothing: ?elsewhere refused stale refused refused refused refused refused ?no-re
 connected: ?elsewhere refused stale refused refused refused refused refused ?no-request ?late ?unreachable
 head: ?elsewhere refused stale refused refused refused refused refused ?failed ?late ?unreachable
 get: ?elsewhere refused stale refused refused refused refused refused ?failed ?late ?unreachable
-head,get: passed passed passed passed passed passed passed passed passed passed passed
+head,get: ?elsewhere refused stale refused refused refused refused refused passed ?late ?unreachable
 get,head: ?elsewhere refused stale refused refused refused refused refused ?failed ?late ?unreachable
 get,config: ?elsewhere refused stale refused refused refused refused refused ?failed ?late ?unreachable
 config: ?elsewhere refused stale refused refused refused refused refused ?failed ?late ?unreachable
-head,flood: ?elsewhere ?flooded ?flooded ?flooded ?flooded ?flooded ?flooded ?flooded ?flooded ?late ?unreachable
+head,flood: ?elsewhere refused stale refused refused refused refused refused ?flooded ?late ?unreachable
 other-tag: ?elsewhere refused stale refused refused refused refused refused ?failed ?late ?unreachable";
     assert_eq!(table, expected, "\n{table}");
 }
@@ -268,9 +268,9 @@ head: pulled ?elsewhere otherwise ?failed ?late ?unreachable
 get: pulled refused otherwise ?failed ?late ?unreachable
 head,get: pulled refused otherwise ?failed ?late ?unreachable
 get,head: pulled refused otherwise ?failed ?late ?unreachable
-get,config: fetched fetched fetched fetched fetched fetched
-config: fetched fetched fetched fetched fetched fetched
-head,flood: pulled ?flooded ?flooded ?flooded ?late ?unreachable
+get,config: pulled refused otherwise fetched ?late ?unreachable
+config: pulled ?elsewhere otherwise fetched ?late ?unreachable
+head,flood: pulled ?flooded otherwise ?flooded ?late ?unreachable
 other-tag: pulled ?elsewhere otherwise ?failed ?late ?unreachable";
     assert_eq!(table, expected, "\n{table}");
 }
@@ -286,9 +286,9 @@ head: ?elsewhere refused refused ?failed ?late ?unreachable
 get: ?elsewhere refused refused ?failed ?late ?unreachable
 head,get: ?elsewhere refused refused ?failed ?late ?unreachable
 get,head: ?elsewhere refused refused ?failed ?late ?unreachable
-get,config: passed passed passed passed passed passed
+get,config: ?elsewhere refused refused passed ?late ?unreachable
 config: ?elsewhere refused refused ?failed ?late ?unreachable
-head,flood: ?elsewhere ?flooded ?flooded ?flooded ?late ?unreachable
+head,flood: ?elsewhere refused refused ?flooded ?late ?unreachable
 other-tag: ?elsewhere refused refused ?failed ?late ?unreachable";
     assert_eq!(table, expected, "\n{table}");
 }
@@ -333,7 +333,71 @@ otherwise: ?other-refusal RefusesEverything StaleBundle ?failed
     assert_eq!(lines.join("\n"), expected);
 }
 
-/// Of all that can be observed, only one log with one answer, twice, is a proof.
+fn pairs<'a>(logs: &[&'a str], words: &[&'a str]) -> Vec<(&'a str, &'a str)> {
+    let of = |log| words.iter().map(move |word| (log, *word));
+    logs.iter().copied().flat_map(of).collect()
+}
+
+/// Requests that somebody else sends neither undo a refusal nor make up for one.
+#[test]
+fn requests_of_others_change_nothing_that_the_runtime_said() {
+    let judged = |kind, deny: (&str, &str), allow: (&str, &str)| {
+        let leg = |(log, word): (&str, &str), which| Leg {
+            seen: seen(log, which),
+            pulled: match kind {
+                Kind::Containerd => containerd_said(word, which),
+                Kind::Crio => crio_said(word),
+            },
+        };
+        let observed = Observed {
+            names: names(),
+            deny: leg(deny, Which::Deny),
+            allow: leg(allow, Which::Allow),
+        };
+        judge(kind, &observed).reason()
+    };
+    let passed = ("head,get", "not-found");
+    for forged in [
+        "head",
+        "head,get",
+        "get,head",
+        "get,config",
+        "config",
+        "head,flood",
+    ] {
+        let of = |deny, allow| judged(Kind::Containerd, deny, allow);
+        assert_eq!(of((forged, "ours"), passed), "Enforcing", "{forged}");
+        assert_eq!(of((forged, "older"), passed), "StaleBundle", "{forged}");
+        for word in ["ours", "no-bundle", "crashed", "not-executable", "foreign"] {
+            let proof = of(("head", "ours"), (forged, word));
+            assert_eq!(proof, "RefusesEverything", "{forged} {word}");
+        }
+        for word in ["late", "gone"] {
+            assert_eq!(of((forged, word), passed), "Unknown", "{forged} {word}");
+            let proof = of(("head", "ours"), (forged, word));
+            assert_eq!(proof, "Unknown", "{forged} {word}");
+        }
+    }
+    let passed = ("get,config", "not-found");
+    let of = |deny, allow| judged(Kind::Crio, deny, allow);
+    assert_eq!(of(("get,config", "refused"), passed), "Enforcing");
+    for word in ["refused", "unreadable"] {
+        let proof = of(("get", "refused"), ("get,config", word));
+        assert_eq!(proof, "RefusesEverything", "{word}");
+    }
+    // What did not fail by going on to fetch is no bypass either.
+    let unresolved = Leg {
+        seen: seen("head,get", Which::Deny),
+        pulled: Pulled::Failed(format!(
+            "failed to pull and unpack image \"{0}\": failed to resolve image: {0}: not found",
+            names().deny()
+        )),
+    };
+    assert_eq!(denied(&containerd_denied(&names(), &unresolved)), "?failed");
+}
+
+/// Of all that can be observed only the right answers are a proof: for the refusal the runtime's word,
+/// whatever was asked for beside it, and for the pass its word and the requests that go with it.
 #[test]
 fn nothing_but_the_two_right_legs_is_enforcing() {
     let mut enforcing = Vec::new();
@@ -345,7 +409,7 @@ fn nothing_but_the_two_right_legs_is_enforcing() {
         };
         for deny_log in LOGS {
             for deny_word in words {
-                for allow_log in LOGS {
+                for (allow_log, allow_word) in pairs(&LOGS, words) {
                     let observed = Observed {
                         names: names(),
                         deny: Leg {
@@ -354,11 +418,13 @@ fn nothing_but_the_two_right_legs_is_enforcing() {
                         },
                         allow: Leg {
                             seen: seen(allow_log, Which::Allow),
-                            pulled: said("not-found", Which::Allow),
+                            pulled: said(allow_word, Which::Allow),
                         },
                     };
                     if judge(kind, &observed) == Proof::Enforcing {
-                        enforcing.push(format!("{kind:?} {deny_log} {deny_word} {allow_log}"));
+                        enforcing.push(format!(
+                            "{kind:?} {deny_log} {deny_word} {allow_log} {allow_word}"
+                        ));
                     }
                 }
             }
@@ -367,10 +433,20 @@ fn nothing_but_the_two_right_legs_is_enforcing() {
     assert_eq!(
         enforcing,
         [
-            "Containerd head ours head,get",
-            "Crio get refused get,config",
-            "Crio head,get refused get,config",
-            "Crio get,head refused get,config",
+            "Containerd nothing ours head,get not-found",
+            "Containerd connected ours head,get not-found",
+            "Containerd head ours head,get not-found",
+            "Containerd get ours head,get not-found",
+            "Containerd head,get ours head,get not-found",
+            "Containerd get,head ours head,get not-found",
+            "Containerd get,config ours head,get not-found",
+            "Containerd config ours head,get not-found",
+            "Containerd head,flood ours head,get not-found",
+            "Containerd other-tag ours head,get not-found",
+            "Crio get refused get,config not-found",
+            "Crio head,get refused get,config not-found",
+            "Crio get,head refused get,config not-found",
+            "Crio get,config refused get,config not-found",
         ]
     );
 }

@@ -43,6 +43,15 @@ pub(super) fn containerd(message: &str, image: &str) -> Verifier {
     ours().map_or(Verifier::Other, Verifier::Ours)
 }
 
+/// Whether a pull of containerd failed as one does that went on to fetch an image of this
+/// repository, which nothing serves: `failed to pull and unpack image "R": failed to copy: … not
+/// found`, or what the first mirror said in place of `not found`. A name that could not be resolved
+/// was not fetched (`failed to resolve …`).
+pub(super) fn containerd_fetched(message: &str, repository: &str) -> bool {
+    let fetched = message.contains("failed to copy") || message.contains("not found");
+    fetched && message.contains(repository) && !message.contains("failed to resolve")
+}
+
 /// Whether CRI-O refused a pull by its policy.
 pub(super) fn crio_refused(message: &str) -> bool {
     message.contains(REFUSED)
@@ -105,6 +114,28 @@ mod tests {
         let failed =
             "failed to pull and unpack image \"R\": failed to resolve image: connection refused";
         assert_eq!(containerd(failed, IMAGE), Verifier::None);
+    }
+
+    #[test]
+    fn only_what_was_not_found_after_its_name_was_resolved_was_fetched() {
+        let repository = "nodeseal-probe/00";
+        let fetched = format!(
+            "failed to pull and unpack image \"{IMAGE}\": failed to copy: httpReadSeeker: failed open: content at http://127.0.0.1:23456/v2/nodeseal-probe/00/manifests/sha256:22 not found: not found"
+        );
+        assert!(containerd_fetched(&fetched, repository));
+        let mirror = format!(
+            "failed to pull and unpack image \"{IMAGE}\": failed to copy: httpReadSeeker: failed open: failed to do request: Get \"http://127.0.0.1:28928/v2/\": dial tcp 127.0.0.1:28928: connect: connection refused"
+        );
+        assert!(containerd_fetched(&mirror, repository));
+        for other in [
+            format!(
+                "failed to pull and unpack image \"{IMAGE}\": failed to resolve image: {IMAGE}: not found"
+            ),
+            format!("failed to pull and unpack image \"{IMAGE}\": connection refused"),
+            fetched.replace(repository, "nodeseal-probe/01"),
+        ] {
+            assert!(!containerd_fetched(&other, repository), "{other}");
+        }
     }
 
     #[test]

@@ -16,14 +16,16 @@
 //!
 //! | runtime | the refusal is proven by | the pass is proven by |
 //! |---|---|---|
-//! | containerd | our verifier's line with the nonce and the bundle's digest; HEAD and no GET of the manifest | HEAD, then GET of the manifest, which is answered 404 |
-//! | CRI-O | `SignatureValidationFailed`, the manifest was read and no blob | GET of the config blob, which is answered 404 |
+//! | containerd | our verifier's line with the nonce and the bundle's digest | HEAD, then GET of the manifest, and containerd's word that this failed |
+//! | CRI-O | `SignatureValidationFailed`, and the manifest was read | GET of the config blob, which is answered 404, and no refusal |
 //!
 //! Nothing is ever stored on the node: containerd gets no manifest and CRI-O gets no blob.
 //!
 //! Any process of the node can send requests to a port on loopback. It gets nothing but one harmless
-//! manifest, and that only while a proof runs. By such requests it can make a proof fail or say that
-//! an image passed, but no refusal: that is the runtime's own word.
+//! manifest, and that only while a proof runs. What the runtime itself says of a refusal goes before
+//! all requests: they neither make one nor undo one. Where containerd tells neither of a refusal nor of
+//! a fetch, nothing is proven; of a pull by CRI-O that failed in some other way such requests can say
+//! that the image passed.
 
 mod answer;
 mod identity;

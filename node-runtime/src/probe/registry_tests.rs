@@ -264,6 +264,9 @@ async fn a_proof_is_two_pulls_whose_requests_are_told_apart() {
     let port = registry.port();
     let (bundle, nonce) = (Digest::of(b"bundle"), Nonce::new([3; 16]));
     let names = Names::new(port, &bundle, &nonce);
+    let not_found = |image: &str| {
+        format!("failed to pull and unpack image \"{image}\": failed to copy: not found")
+    };
     // A runtime that refuses nothing and cannot store anything.
     let pull = async |image: String| {
         let (repository, reference) = image
@@ -280,17 +283,17 @@ async fn a_proof_is_two_pulls_whose_requests_are_told_apart() {
         Err(crate::cri::Error::Refused {
             call: "PullImage",
             code: tonic::Code::NotFound,
-            message: "not found".to_owned(),
+            message: not_found(&image),
         })
     };
     let seconds = Duration::from_secs(30);
     let observed = run(&mut registry, pull, &bundle, &nonce, seconds).await;
     assert_eq!(observed.names, names);
-    for (leg, image) in [
-        (&observed.deny, names.deny_image()),
-        (&observed.allow, names.allow_image()),
+    for (leg, image, name) in [
+        (&observed.deny, names.deny_image(), names.deny()),
+        (&observed.allow, names.allow_image(), names.allow()),
     ] {
-        assert_eq!(leg.pulled, Pulled::Failed("not found".to_owned()));
+        assert_eq!(leg.pulled, Pulled::Failed(not_found(&name)));
         assert_eq!(leg.seen.requests.len(), 2);
         assert!(
             leg.seen

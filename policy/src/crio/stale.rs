@@ -14,6 +14,16 @@ use crate::model::{Mode, Policy, PolicyId};
 use crate::reference::Reference;
 use crate::scope::without_twin_port;
 
+/// What is demanded of one image.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Demand {
+    /// A digest of everything that is demanded. The same digest is the same demand, and signatures
+    /// that were fetched for it do for it again.
+    pub digest: Digest,
+    /// A policy of the cluster is among those that demand it, and not only ones of namespaces.
+    pub by_cluster: bool,
+}
+
 /// What the policies of a bundle demand of the images of a node, in whatever namespace.
 pub struct Demands<'a> {
     index: Index<'a>,
@@ -33,10 +43,9 @@ impl<'a> Demands<'a> {
         }
     }
 
-    /// A digest of everything that is demanded of an image; nothing where no policy covers it. The
-    /// same digest is the same demand, and signatures that were fetched for it do for it again.
+    /// Everything that is demanded of an image; nothing where no policy covers it.
     #[must_use]
-    pub fn of(&self, image: &Reference) -> Option<Digest> {
+    pub fn of(&self, image: &Reference) -> Option<Demand> {
         let names: Vec<String> = image
             .lookup()
             .iter()
@@ -49,7 +58,10 @@ impl<'a> Demands<'a> {
             let digest = self.digests.get(id)?;
             Some(format!("{id} {digest}\n"))
         });
-        Some(Digest::of(lines.collect::<String>().as_bytes()))
+        Some(Demand {
+            digest: Digest::of(lines.collect::<String>().as_bytes()),
+            by_cluster: ids.iter().any(|id| matches!(id, PolicyId::Cluster { .. })),
+        })
     }
 }
 
@@ -60,7 +72,7 @@ mod tests {
     use crate::crio::render::tests::namespaced;
     use crate::testing::policy;
 
-    fn demand(policies: Vec<Policy>, image: &str) -> Option<Digest> {
+    fn demand(policies: Vec<Policy>, image: &str) -> Option<Demand> {
         let bundle = Bundle::new(Settings::default(), policies);
         let node = NodeFacts::default();
         Demands::new(&bundle, &node).of(&Reference::parse(image).unwrap())
@@ -81,5 +93,15 @@ mod tests {
         assert_ne!(demand(vec![p(), own], image), Some(one));
         assert_eq!(demand(vec![p()], "a.example/x/free/y"), None);
         assert_eq!(demand(vec![p()], "c.example/x"), None);
+    }
+
+    #[test]
+    fn what_only_namespaces_demand_is_told_from_what_the_cluster_does() {
+        let p = || policy("p", &["a.example"], &[]);
+        let own = || namespaced("team", "own", &["a.example/x"]);
+        let by_cluster = |policies| demand(policies, "a.example/x:1").unwrap().by_cluster;
+        assert!(by_cluster(vec![p()]));
+        assert!(by_cluster(vec![p(), own()]));
+        assert!(!by_cluster(vec![own()]));
     }
 }

@@ -179,6 +179,77 @@ async fn policies_wait_until_covered_images_have_their_signatures() -> Result<()
 }
 
 #[tokio::test]
+async fn while_images_are_waited_for_what_is_in_force_is_put_back() -> Result<()> {
+    let mut node = Node::new("/etc/crio/policy.json")?;
+    node.policies("staleImages: Hold")?;
+    node.start()?;
+    node.until("the policy", |node| {
+        node.condition("Applied").contains("\"True\"")
+    })
+    .await?;
+    let in_force = node.read(POLICY);
+    assert!(in_force.contains("covered.example"));
+    // Another key is another demand.
+    node.crio.refuse("the registry is down");
+    node.policies("staleImages: Hold")?;
+    node.until("the wait for images", |node| {
+        node.condition("Applied").contains("StaleImages")
+    })
+    .await?;
+    assert_eq!(node.read(POLICY), in_force);
+    for weaker in [Some(SHIPPED), None] {
+        match weaker {
+            Some(text) => fs::write(node.root().join(POLICY), text)?,
+            None => fs::remove_file(node.root().join(POLICY))?,
+        }
+        node.until("what was in force", |node| node.read(POLICY) == in_force)
+            .await?;
+    }
+    assert!(node.condition("Applied").contains("StaleImages"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn images_of_a_namespaces_policy_hold_nothing() -> Result<()> {
+    let mut node = Node::new("/etc/crio/policy.json")?;
+    node.policies("staleImages: Hold")?;
+    let key = Key::generate(Kind::P256)?.public_pem()?;
+    let own = PolicyText::new("own", &["other.example"]);
+    let own = own.authority("release", &key).yaml();
+    let own = own
+        .replace("ClusterImageSignaturePolicy", "ImageSignaturePolicy")
+        .replace("name: own", "name: own, namespace: team");
+    fs::write(node.folder.join("policies/own.yaml"), own)?;
+    node.crio.on_pull(|image| async move {
+        let refused = image.starts_with("other.example");
+        let down = || Err(Status::unavailable("the registry is down"));
+        if refused { down() } else { Ok(()) }
+    });
+    node.start()?;
+    node.until("the policy", |node| {
+        node.condition("Applied").contains("\"True\"")
+    })
+    .await?;
+    assert!(node.read(POLICY).contains("covered.example"));
+    assert!(
+        node.read("etc/crio/policies/team.json")
+            .contains("other.example")
+    );
+    // They are pulled again all the same, and the status tells of them.
+    node.until("the pulls", |node| {
+        let pulls = node.crio.pulls();
+        pulls.iter().any(|image| image.starts_with("other.example"))
+    })
+    .await?;
+    assert!(
+        node.status()["warnings"]
+            .to_string()
+            .contains("other.example/app@sha256:1")
+    );
+    Ok(())
+}
+
+#[tokio::test]
 async fn policies_do_not_wait_where_they_are_told_not_to() -> Result<()> {
     let mut node = Node::new("/etc/crio/policy.json")?;
     node.policies("staleImages: Proceed")?;
@@ -202,7 +273,10 @@ async fn what_is_in_force_is_what_is_written() -> Result<()> {
     })
     .await?;
     assert_eq!(node.read(POLICY), SHIPPED);
-    assert_eq!(node.status()["runtime"]["version"], "1.34.1");
+    node.until("the status", |node| {
+        node.status()["runtime"]["version"] == "1.34.1"
+    })
+    .await?;
     Ok(())
 }
 

@@ -10,7 +10,7 @@ mod world;
 use anyhow::{Result, ensure};
 use node_runtime::containerd::{
     DropIn, Effective, Enforcement, Place, Predicate, Setting, drop_in, effective, enforcement,
-    imports_edit, load, not_in_force, place, recognise,
+    imports_edit, load, not_in_force, own_import, place, recognise,
 };
 
 use crate::cases::{CASES, REFUSED};
@@ -154,6 +154,38 @@ fn the_drop_in_does_what_it_is_for() -> Result<()> {
         ensure!(after.version == before.version, "{}: {text}", case.what);
     }
     ensure!(fixed > 10, "only {fixed} bypasses were there to be fixed");
+    Ok(())
+}
+
+/// The entry that is added to `imports` finds our drop-in, and no drop-in of others beside it; with
+/// nothing to find it is no error.
+#[test]
+fn an_import_of_ours_finds_our_drop_in_alone() -> Result<()> {
+    let world = World::new(&[("unused", "")])?;
+    let drop_in = world.path("conf.d/zz-nodeseal.toml");
+    let text = imports_edit(Some("version = 3\n"), &own_import(&drop_in), 3)?.expect("an edit");
+    world.write(&world.root(), &text)?;
+    let set = |number: u32| {
+        format!(
+            "version = 3\n[plugins.'io.containerd.image-verifier.v1.bindir']\nmax_verifiers = {number}\n"
+        )
+    };
+    let max = || -> Result<String> {
+        let plugin = "io.containerd.image-verifier.v1.bindir";
+        let theirs = world.dump()?.text(plugin, &["max_verifiers"])?;
+        let found = load(&world, &world.root())?;
+        let ours = effective(&found, Some(world.version))
+            .verifier
+            .max_verifiers
+            .value;
+        ensure!(theirs == ours.to_string(), "{theirs} {ours}");
+        Ok(theirs)
+    };
+    world.write(&world.path("conf.d/dormant.toml"), &set(3))?;
+    world.write(&world.path("conf.d/zzz.toml"), &set(4))?;
+    ensure!(max()? == "10", "{}", max()?);
+    world.write(&drop_in, &set(7))?;
+    ensure!(max()? == "7", "{}", max()?);
     Ok(())
 }
 

@@ -44,7 +44,7 @@ async fn where_no_restart_is_allowed_the_change_is_told_and_not_made() -> Result
             for line in [
                 "`containerd.restart: Allowed`",
                 "--- /etc/containerd/config.toml",
-                "+imports = [\"/etc/containerd/conf.d/*.toml\"]",
+                "+imports = [\"/etc/containerd/conf.d/zz-nodeseal*.toml\"]",
                 "+++ /etc/containerd/conf.d/zz-nodeseal.toml",
                 "+discard_unpacked_layers = false",
                 "+bin_dir = \"/opt/nodeseal/image-verifier\"",

@@ -9,7 +9,7 @@ use crate::runtime::Node;
 use crate::{backup, layout};
 
 /// What containers/image reads where nothing names another file.
-const SYSTEM_POLICY: &str = "etc/containers/policy.json";
+pub(super) const SYSTEM_POLICY: &str = "etc/containers/policy.json";
 
 /// Why there is nothing to build on. What is on the node stays in force.
 #[derive(Debug, thiserror::Error)]

@@ -25,7 +25,7 @@ const FILE_LIMIT: u64 = 4 * 1024 * 1024;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Config {
     /// `signature_policy`.
-    policy: Option<String>,
+    pub(super) policy: Option<String>,
     /// `signature_policy_dir`.
     namespace_dir: Option<String>,
     /// `pause_image`.
