@@ -88,9 +88,9 @@ pub struct Agent {
     seen: Seen,
     trials: Trials,
     refreshed: Refreshed,
-    /// The bundle for which there are stale images, and the one for which all of them were tried.
-    stale_for: Option<Digest>,
-    tried_for: Option<Digest>,
+    /// The images that are stale, and those that were all tried.
+    stale: Vec<Stale>,
+    tried: Vec<Stale>,
     /// The registry of the proof, where one could be had.
     identity: Option<Identity>,
     /// What is proven of what is in force.
@@ -180,8 +180,8 @@ impl Agent {
             untidy: true,
             order: Order::default(),
             seen: Seen::Told,
-            stale_for: None,
-            tried_for: None,
+            stale: Vec::new(),
+            tried: Vec::new(),
             to_prove: None,
             proven: None,
             down: false,

@@ -40,7 +40,11 @@ fn uninstall(root: &Path) -> anyhow::Result<ExitCode> {
         sandbox_images: Vec::new(),
     })
     .context("cannot take the node")?;
-    let Uninstalled { notes, left } = agent.uninstall()?;
+    let Uninstalled {
+        notes,
+        is_whole,
+        left,
+    } = agent.uninstall()?;
     for note in notes {
         println!("{note}");
     }
@@ -52,7 +56,8 @@ fn uninstall(root: &Path) -> anyhow::Result<ExitCode> {
     if !left.is_empty() || !cleared.is_clean() {
         return Ok(ExitCode::from(1));
     }
-    println!("every file is as it was before nodeseal; a running containerd goes on without it");
+    let every = if is_whole { "every" } else { "every other" };
+    println!("{every} file is as it was before nodeseal; a running containerd goes on without it");
     Ok(ExitCode::SUCCESS)
 }
 

@@ -45,8 +45,8 @@ pub struct Node<'a> {
     pub probe: Option<(&'a Identity, &'a Scopes)>,
     /// Images that were pulled again since their signatures are looked for.
     pub refreshed: &'a Refreshed,
-    /// Stale images were tried once, so that `Proceed` may go on without them.
-    pub tried: bool,
+    /// Stale images that were tried once, so that `Proceed` may go on without them.
+    pub tried: &'a [Stale],
     /// The runtime did not come back with what was asked for, and this is what stands in for it: what
     /// of its configuration has to change is changed, whoever may restart it otherwise.
     pub reverting: bool,

@@ -34,6 +34,8 @@ use crate::{apply, backup, observe};
 pub struct Uninstalled {
     /// What was met.
     pub notes: Vec<String>,
+    /// Nothing was left behind on purpose.
+    pub is_whole: bool,
     /// Files that could not be given back.
     pub left: Vec<String>,
 }
@@ -216,19 +218,14 @@ impl Agent {
         self.probe(&bundle.digest())
     }
 
-    fn node<'a>(
-        &'a self,
-        state: &'a State,
-        bundle: &Bundle,
-        probe: Option<&'a (Identity, Scopes)>,
-    ) -> Node<'a> {
+    fn node<'a>(&'a self, state: &'a State, probe: Option<&'a (Identity, Scopes)>) -> Node<'a> {
         Node {
             root: &self.root,
             state,
             sandbox_images: &self.options.sandbox_images,
             probe: probe.map(|(identity, scopes)| (identity, scopes)),
             refreshed: &self.refreshed,
-            tried: self.tried_for.as_ref() == Some(&bundle.digest()),
+            tried: &self.tried,
             reverting: self.stands_in == Some(Cause::Reload),
         }
     }
@@ -241,7 +238,7 @@ impl Agent {
         probe: Option<&(Identity, Scopes)>,
         report: &mut Report,
     ) -> Result<Rendered, CycleError> {
-        runtime.render(self.node(state, bundle, probe), bundle, report)
+        runtime.render(self.node(state, probe), bundle, report)
     }
 
     /// Everything off the node.
@@ -253,6 +250,8 @@ impl Agent {
         report: &mut Report,
     ) -> Rendered {
         report.left = Some(why);
+        let behind = runtime::left_behind(&self.root, state);
+        report.warnings.extend(behind);
         report.prove = false;
         report.pending = None;
         Rendered {
@@ -269,13 +268,17 @@ impl Agent {
         recover::recover(&self.root)?;
         let (state, damaged) = self.state()?;
         self.tidy_recorded(&state, BTreeSet::new())?;
+        let behind = runtime::left_behind(&self.root, &state);
         let set = runtime::leaving(&self.root, &state);
         let plan = self.bring_set(&state, None, set, None)?;
         let mut notes: Vec<String> = damaged.into_iter().collect();
         notes.extend(plan.notes.iter().map(|note| self.describe(note)));
+        let is_whole = behind.is_none();
+        notes.extend(behind);
         let left = State::from_json(&plan.state)?.files;
         Ok(Uninstalled {
             notes,
+            is_whole,
             left: left.into_keys().collect(),
         })
     }
@@ -313,7 +316,7 @@ impl Agent {
             Runtime::Crio(_) => settings.crio.restart,
         };
         wants.stale = rendered.stale;
-        self.stale_for = (!wants.stale.is_empty()).then(|| ledger.bundle.digest());
+        self.stale.clone_from(&wants.stale);
         if !in_force && report.failure.is_none() {
             report.failure = Some((Failure::StaleImages, super::notes::stale(&wants.stale)));
         }
@@ -369,10 +372,8 @@ impl Agent {
             Restarts::Unknown => None,
             Restarts::Crio(lacks) => lacks.clone(),
             Restarts::Containerd(reads) => self.is_behind(reads).then(|| {
-                format!(
-                    "containerd (process {}) has not read {} as it is now",
-                    reads.process.start.pid, reads.root_config
-                )
+                let file = &reads.root_config;
+                format!("containerd has not read {file} as it is now")
             }),
         }
     }

@@ -96,12 +96,12 @@ pub(super) fn failed(failed: &Failed, back: bool) -> String {
 
 /// Which images keep the policies waiting.
 pub(super) fn stale(stale: &[Stale]) -> String {
-    let names: Vec<&str> = stale
-        .iter()
+    let holding = || stale.iter().filter(|stale| stale.holds);
+    let names: Vec<&str> = holding()
         .take(MAX_NAMES)
         .map(|stale| stale.reference.as_str())
         .collect();
-    let more = match stale.len().saturating_sub(MAX_NAMES) {
+    let more = match holding().count().saturating_sub(MAX_NAMES) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };

@@ -41,7 +41,7 @@ impl Agent {
     /// Takes in what came of pulling images again.
     pub fn pulled(&mut self, pulled: Pulled) {
         if pulled.all_tried {
-            self.tried_for.clone_from(&self.stale_for);
+            self.tried.clone_from(&self.stale);
         }
         if pulled.done.is_empty() {
             return;

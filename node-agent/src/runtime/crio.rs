@@ -131,7 +131,8 @@ impl Crio {
         check::crio(&steps)?;
         let stale = self.stale(node, bundle, &facts_of_node, &rendered);
         let holds = bundle.settings().crio.stale_images == StaleImages::Hold;
-        let waits = stale.iter().any(|stale| stale.holds) && (holds || !node.tried);
+        let is_tried = |stale: &Stale| !holds && node.tried.contains(stale);
+        let waits = stale.iter().any(|stale| stale.holds && !is_tried(stale));
         let mut sets = if waits {
             first(steps, waiting::in_force(node, &exempt, &facts))
         } else {

@@ -145,7 +145,10 @@ async fn one(
         "{drop_in}"
     );
     let root = host.read("etc/containerd/config.toml").unwrap_or_default();
-    ensure!(root.contains("/etc/containerd/conf.d/zz-nodeseal*.toml"), "{root}");
+    ensure!(
+        root.contains("/etc/containerd/conf.d/zz-nodeseal*.toml"),
+        "{root}"
+    );
     // Only the line that was added.
     let kept: Vec<_> = root
         .lines()
