@@ -129,7 +129,7 @@ async fn a_containerd_that_does_not_come_back_gets_its_configuration_back() -> R
         let (host, config) = Host::with(version, version.formats[0], bypassed).await?;
         let format = version.formats[0].number();
         let broken = format!("version = {format}\n[debug]\nlevel = 'deafening'\n");
-        host.write("etc/containerd/conf.d/50-forgotten.toml", &broken)?;
+        host.write("etc/containerd/conf.d/zz-nodeseal-forgotten.toml", &broken)?;
         let before = below(&host.path("etc/containerd"))?;
         let mut agent = Agent::start(&host, ALLOWED)?;
         let status = agent
@@ -156,7 +156,7 @@ async fn a_containerd_that_does_not_come_back_gets_its_configuration_back() -> R
         );
 
         // What failed is not tried again, until the policies change and the reason is gone.
-        std::fs::remove_file(host.path("etc/containerd/conf.d/50-forgotten.toml"))?;
+        std::fs::remove_file(host.path("etc/containerd/conf.d/zz-nodeseal-forgotten.toml"))?;
         let changed = Wish {
             interval: "11s",
             ..ALLOWED

@@ -522,7 +522,7 @@ async fn rolled_back() -> Result<Recovered> {
     ensure!(changed != root, "the root file has no table of images");
     live.host.write("etc/containerd/config.toml", &changed)?;
     live.host.write(
-        "etc/containerd/conf.d/50-forgotten.toml",
+        "etc/containerd/conf.d/zz-nodeseal-forgotten.toml",
         "version = 3\n[debug]\nlevel = 'deafening'\n",
     )?;
     live.ask()?;
