@@ -180,7 +180,10 @@ impl Root {
     ) -> Result<(), FileError> {
         let staged = temporary(path);
         self.stage(&staged, bytes, attributes)?;
-        self.rename(&staged, path)
+        self.rename(&staged, path).inspect_err(|_| {
+            // A folder may stand there. What was staged for it is of no use; the error says it all.
+            let _ = self.remove(&staged);
+        })
     }
 
     /// Removes a file, or an empty directory; nothing there is fine.
