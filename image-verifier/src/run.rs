@@ -1,7 +1,9 @@
 //! One pull, from containerd's call to the answer.
 
+mod answer;
 mod index;
 mod platforms;
+mod watch;
 
 use std::io::Read;
 use std::time::Duration;
@@ -10,16 +12,17 @@ use jiff::Timestamp;
 use policy::bundle::DefaultAction;
 use policy::digest::Digest;
 use policy::flatten::{Decision, Outcome};
-use policy::model::PolicyId;
 use policy::reference::Reference;
 use policy::verifier::{Access, Limits, VerifierPolicy};
 use serde::Deserialize;
-use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 
+pub use self::answer::Answer;
+use self::answer::unfinished;
 pub use self::index::{Platform, PlatformError};
 pub(crate) use self::platforms::Lookup;
 pub use self::platforms::{IndexSignature, Options};
+pub use self::watch::Watch;
 use crate::args::Args;
 use crate::cache::Cache;
 use crate::candidate::{Finding, Found};
@@ -28,7 +31,7 @@ use crate::environment::Environment;
 use crate::evaluate::{Judge, PolicyVerdict, Verdict, signers};
 use crate::limits;
 use crate::policy_file;
-use crate::reason::{MAX_LINE, Reason, Refusal, bounded};
+use crate::reason::{Reason, Refusal};
 use crate::registry::Registries;
 use crate::registry::image::LIST_TYPE;
 use crate::registry::manifest::INDEX_TYPE;
@@ -38,59 +41,6 @@ use crate::state::StateError;
 /// How much longer policies in audit mode may take once nothing else holds up the pull. A lookup over a
 /// slow network takes one second, and a pod that starts should wait for no report beyond that.
 const AUDIT_PATIENCE: Duration = Duration::from_secs(2);
-
-/// The answer to one pull.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// Why the pull is refused; nothing if it is allowed.
-    pub refusal: Option<Refusal>,
-    /// The line for stdout, without line end.
-    pub line: String,
-    /// Lines for stderr: what policies in audit mode would have done.
-    pub diagnostics: Vec<String>,
-    /// What the policies made of the image, where signatures decided.
-    pub verdict: Option<Verdict>,
-    /// Whether the verdict was kept from an earlier pull.
-    pub cached: bool,
-}
-
-impl Answer {
-    /// A refusal.
-    #[must_use]
-    pub fn refuse(refusal: Refusal) -> Self {
-        let line = refusal.line();
-        Self {
-            refusal: Some(refusal),
-            line,
-            diagnostics: Vec::new(),
-            verdict: None,
-            cached: false,
-        }
-    }
-
-    fn allow(why: &str, context: &str) -> Self {
-        let line = bounded(&format!("nodeseal: allowed: {why} [{context}]"), MAX_LINE);
-        Self {
-            refusal: None,
-            line,
-            diagnostics: Vec::new(),
-            verdict: None,
-            cached: false,
-        }
-    }
-
-    /// With a line on each of these policies in audit mode.
-    fn with_audits(
-        mut self,
-        subject: &Subject,
-        audits: impl IntoIterator<Item = PolicyVerdict>,
-    ) -> Self {
-        let audits = audits.into_iter();
-        let lines = audits.map(|audit| audit_line(subject, &audit));
-        self.diagnostics.extend(lines);
-        self
-    }
-}
 
 /// The image that a pull is about.
 #[derive(Debug, Clone)]
@@ -129,25 +79,6 @@ impl Subject {
     }
 }
 
-/// Who sees to it that there is an answer in time, whatever becomes of the one that is worked out.
-pub trait Watch {
-    /// There is so much time since the process began.
-    fn time(&self, time: Duration);
-
-    /// Nothing that enforces is left to decide: the pull passes, with this answer if there is no time
-    /// for a better one. May be called again with more to say.
-    fn passes(&self, answer: &Answer);
-}
-
-/// Who wants to know the time alone.
-impl<T: Fn(Duration)> Watch for T {
-    fn time(&self, time: Duration) {
-        self(time);
-    }
-
-    fn passes(&self, _: &Answer) {}
-}
-
 /// Answers a call of containerd. `started` is when the process began: everything counts against
 /// the deadline. `watch` learns how long that is as soon as it is known.
 pub async fn answer(
@@ -181,7 +112,18 @@ pub async fn answer(
                 explains: is_index,
                 ..Options::default()
             };
-            let passes = |answer: &Answer| watch.passes(answer);
+            let invalid = left_out
+                .into_iter()
+                .map(|(policy, problems)| PolicyVerdict {
+                    policy,
+                    signed_by: Vec::new(),
+                    refusal: Some(Refusal::new(Reason::PolicyError, problems.to_string())),
+                    valid_until: None,
+                });
+            let invalid: Vec<PolicyVerdict> = invalid.collect();
+            let passes = |answer: &Answer| {
+                watch.passes(&answer.clone().with_audits(&subject, invalid.clone()));
+            };
             let answer = decide_watched(
                 known,
                 &subject,
@@ -193,14 +135,6 @@ pub async fn answer(
             );
             let mut answer = answer.await;
             answer.diagnostics.extend(unused(cache.err().as_ref()));
-            let invalid = left_out
-                .into_iter()
-                .map(|(policy, problems)| PolicyVerdict {
-                    policy,
-                    signed_by: Vec::new(),
-                    refusal: Some(Refusal::new(Reason::PolicyError, problems.to_string())),
-                    valid_until: None,
-                });
             answer.with_audits(&subject, invalid)
         }
         Err(error) => {
@@ -354,17 +288,6 @@ pub async fn decide_watched(
     }
 }
 
-/// Of a policy in audit mode, that nobody waited for it.
-fn unfinished(policy: &PolicyId) -> PolicyVerdict {
-    let message = "not finished: time was up, and a pull waits no longer for an audit";
-    PolicyVerdict {
-        policy: policy.clone(),
-        signed_by: Vec::new(),
-        refusal: Some(Refusal::new(Reason::TimedOut, message)),
-        valid_until: None,
-    }
-}
-
 /// Finds and weighs signatures until the policies are satisfied, nothing is left, or time is up. Where
 /// only policies in audit mode are left, time is up sooner: the finding [`Reason::TimedOut`] says then
 /// that the audit was not finished.
@@ -463,28 +386,6 @@ async fn judged(
             }
         }
     }
-}
-
-/// One structured line on what a policy in audit mode would have done.
-fn audit_line(subject: &Subject, verdict: &PolicyVerdict) -> String {
-    let refusal = verdict.refusal.as_ref();
-    let would = match refusal.map(|refusal| refusal.reason) {
-        None => "allow",
-        // It was not finished, or could not be begun.
-        Some(Reason::TimedOut | Reason::PolicyError) => "unknown",
-        Some(_) => "refuse",
-    };
-    json!({
-        "event": "audit",
-        "image": subject.image.to_string(),
-        "digest": subject.digest,
-        "policy": verdict.policy,
-        "would": would,
-        "signedBy": verdict.signed_by,
-        "reason": refusal.map(|refusal| refusal.reason.as_str()),
-        "message": refusal.map(|refusal| bounded(&refusal.message, MAX_LINE)),
-    })
-    .to_string()
 }
 
 #[cfg(test)]

@@ -5,42 +5,19 @@
 
 mod support;
 
-use std::process::Command;
-
 use image_verifier::payload::SIGN_PREDICATE;
 use image_verifier::reason::Reason;
 use policy::model::{Mode, PolicyId};
 use serde_json::{Value, json};
 
+use support::child::is_child;
 use support::registry::Content;
 use support::sign::{BUNDLE, Signer, list, referrer, statement};
 use support::{Pull, assert_allowed, assert_refused, digest, draft};
 
-/// Says to a child that it is one.
-const CHILD: &str = "NODESEAL_TEST_BOMB";
 /// The private memory that a child may take, in KiB: the program of a test, a registry and what that
 /// serves are in there. The bombs take 400 MiB.
 const MEMORY: u32 = 160 * 1024;
-
-/// Plays the test of this name in a child. Says whether this is the child, which has to do it.
-fn is_child(test: &str) -> bool {
-    if std::env::var_os(CHILD).is_some() {
-        return true;
-    }
-    let limited = format!("ulimit -d {MEMORY} && exec \"$0\" \"$@\"");
-    let output = Command::new("/bin/sh")
-        .args(["-c", &limited])
-        .arg(std::env::current_exe().unwrap())
-        .args([test, "--exact", "--nocapture", "--test-threads=1"])
-        .env(CHILD, "")
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    let wrong = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}{wrong}");
-    assert!(said.contains("1 passed"), "{said}");
-    false
-}
 
 fn play(pull: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -89,7 +66,10 @@ fn serve(content: &mut Content, bundles: &[Vec<u8>]) {
 
 #[test]
 fn a_bomb_beside_an_honest_bundle_takes_nothing_from_it() {
-    if !is_child("a_bomb_beside_an_honest_bundle_takes_nothing_from_it") {
+    if !is_child(
+        "a_bomb_beside_an_honest_bundle_takes_nothing_from_it",
+        MEMORY,
+    ) {
         return;
     }
     let (signer, attacker) = (Signer::new(), Signer::new());
@@ -120,7 +100,7 @@ fn a_bomb_beside_an_honest_bundle_takes_nothing_from_it() {
 
 #[test]
 fn a_bomb_alone_is_refused_as_beyond_the_limits() {
-    if !is_child("a_bomb_alone_is_refused_as_beyond_the_limits") {
+    if !is_child("a_bomb_alone_is_refused_as_beyond_the_limits", MEMORY) {
         return;
     }
     let signer = Signer::new();

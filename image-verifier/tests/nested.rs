@@ -5,42 +5,19 @@
 
 mod support;
 
-use std::process::Command;
-
 use image_verifier::payload::SIGN_PREDICATE;
 use image_verifier::sigstore::{Artifact, LogEntry, SigstoreBundle, VerifyError, verify_with_keys};
 use policy::key::PublicKey;
 
+use support::child::is_child;
 use support::sign::{BUNDLE, Signer, list, referrer, statement};
 use support::{Pull, assert_allowed, digest, draft};
 
-/// Says to a child that it is one.
-const CHILD: &str = "NODESEAL_TEST_NESTED";
 /// The private memory that a child may take, in KiB: the program of a test and a few bundles are in
 /// there. The values of one bundle would take 300 MiB.
 const MEMORY: u32 = 128 * 1024;
 /// The most bytes of a bundle that discovery reads.
 const SIZE: usize = 4 * 1024 * 1024 - 4096;
-
-/// Plays the test of this name in a child. Says whether this is the child, which has to do it.
-fn is_child(test: &str) -> bool {
-    if std::env::var_os(CHILD).is_some() {
-        return true;
-    }
-    let limited = format!("ulimit -d {MEMORY} && exec \"$0\" \"$@\"");
-    let output = Command::new("/bin/sh")
-        .args(["-c", &limited])
-        .arg(std::env::current_exe().unwrap())
-        .args([test, "--exact", "--nocapture", "--test-threads=1"])
-        .env(CHILD, "")
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    let wrong = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}{wrong}");
-    assert!(said.contains("1 passed"), "{said}");
-    false
-}
 
 /// A list of so many bytes of one thing.
 fn list_of(thing: &str) -> String {
@@ -77,7 +54,7 @@ fn with_bomb(honest: &str, place: &str, bomb: &str) -> String {
 
 #[test]
 fn a_bundle_of_nested_objects_takes_no_memory() {
-    if !is_child("a_bundle_of_nested_objects_takes_no_memory") {
+    if !is_child("a_bundle_of_nested_objects_takes_no_memory", MEMORY) {
         return;
     }
     let signer = Signer::new();
@@ -103,7 +80,7 @@ fn a_bundle_of_nested_objects_takes_no_memory() {
 
 #[test]
 fn a_predicate_of_nested_objects_takes_no_memory() {
-    if !is_child("a_predicate_of_nested_objects_takes_no_memory") {
+    if !is_child("a_predicate_of_nested_objects_takes_no_memory", MEMORY) {
         return;
     }
     let signer = Signer::new();
@@ -124,7 +101,10 @@ fn a_predicate_of_nested_objects_takes_no_memory() {
 
 #[test]
 fn a_bundle_of_nested_objects_takes_nothing_from_an_honest_one() {
-    if !is_child("a_bundle_of_nested_objects_takes_nothing_from_an_honest_one") {
+    if !is_child(
+        "a_bundle_of_nested_objects_takes_nothing_from_an_honest_one",
+        MEMORY,
+    ) {
         return;
     }
     let signer = Signer::new();

@@ -8,6 +8,7 @@
     clippy::must_use_candidate
 )]
 
+pub mod child;
 pub mod registry;
 pub mod sign;
 
