@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn the_newest_containerd_of_the_docs_is_the_one_that_the_tests_pull_with() {
         let version = policy::capability::table::NEWEST_CONTAINERD.to_string();
-        let peers = include_str!("peers.rs");
+        let peers = include_str!("peers/list.rs");
         assert!(
             peers.contains(&format!("version.Version=v{version}\"")),
             "{version}"
