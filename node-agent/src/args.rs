@@ -1,6 +1,5 @@
 //! The command line.
 
-use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,7 +16,8 @@ use node_agent::runtime::Told;
 use node_agent::sandbox;
 use policy::verifier::CredentialProvider;
 use policy::version::Version;
-use tracing_subscriber::EnvFilter;
+use telemetry::Address;
+use telemetry::log::LogFormat;
 
 /// Keep a node's container runtime as image-signature policies ask, from the cluster or a folder.
 ///
@@ -127,8 +127,8 @@ pub(crate) struct Args {
           value_parser = clap::value_parser!(u64).range(1..=86_400))]
     recheck: u64,
     /// Where metrics and health are served, over plain HTTP: an address and port, or `off`
-    #[arg(long, value_name = "ADDRESS", default_value = "off", value_parser = metrics_address)]
-    metrics_address: MetricsAddress,
+    #[arg(long, value_name = "ADDRESS", default_value = telemetry::OFF)]
+    metrics_address: Address,
     /// How the status is printed
     #[arg(long, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
@@ -165,29 +165,6 @@ pub(crate) enum Output {
     Text,
     /// For scripts
     Json,
-}
-
-/// How log lines are written.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum LogFormat {
-    /// For people
-    Text,
-    /// One JSON object on a line
-    Json,
-}
-
-/// Where metrics are served, if they are.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct MetricsAddress(pub(crate) Option<SocketAddr>);
-
-fn metrics_address(text: &str) -> Result<MetricsAddress, String> {
-    if text == "off" {
-        return Ok(MetricsAddress(None));
-    }
-    let address = text
-        .parse()
-        .map_err(|_| "give an address and a port, such as 127.0.0.1:9464")?;
-    Ok(MetricsAddress(Some(address)))
 }
 
 fn image(text: &str) -> Result<String, String> {
@@ -303,20 +280,5 @@ impl Args {
             told,
             sandbox_images: self.sandbox_image,
         })
-    }
-}
-
-impl LogFormat {
-    /// Log lines go to stderr; stdout is the status alone. `RUST_LOG` says how much.
-    pub(crate) fn install(self) {
-        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-        let builder = tracing_subscriber::fmt()
-            .with_env_filter(filter)
-            .with_target(false)
-            .with_writer(std::io::stderr);
-        match self {
-            Self::Text => builder.with_ansi(std::io::stderr().is_terminal()).init(),
-            Self::Json => builder.json().init(),
-        }
     }
 }

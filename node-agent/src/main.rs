@@ -15,7 +15,7 @@ use node_agent::agent::{Agent, Look};
 use node_agent::books::Books;
 use node_agent::cluster::{self, Calls, Order, Said};
 use node_agent::hands::Hands;
-use node_agent::metrics::{self, Health, Metrics};
+use node_agent::metrics::{Health, Metrics, Pages};
 use node_agent::turn::turn;
 use node_agent::watch;
 use tokio::sync::watch::channel;
@@ -68,6 +68,18 @@ fn run(args: Args) -> anyhow::Result<ExitCode> {
         // Also for the registry by which a node proves that it enforces.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     }
+    let version = env!("CARGO_PKG_VERSION");
+    let node = cluster.as_ref().map(|cluster| cluster.node.as_str());
+    let recheck_s = recheck.as_secs();
+    let metrics_address = address.map(tracing::field::display);
+    tracing::info!(
+        version,
+        node,
+        once,
+        recheck_s,
+        metrics_address,
+        "nodeseal-agent starts"
+    );
     let mut agent = Agent::start(args.into_options()?)?;
     let mut hands = reach.map(Hands::new);
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -126,7 +138,14 @@ fn books(agent: &Agent, address: Option<SocketAddr>, recheck: Duration) -> anyho
     let (metrics, health) = (Metrics::new(), Health::new(recheck + TURN));
     let (metrics, health) = (Arc::new(metrics), Arc::new(health));
     if let Some(address) = address {
-        let bound = metrics::spawn(address, Arc::clone(&metrics), Arc::clone(&health))?;
+        let listener = telemetry::listen(
+            address,
+            "metrics",
+            "give another --metrics-address, or `off`",
+        )?;
+        let bound = listener.local_addr()?;
+        let pages = Pages::new(Arc::clone(&metrics), Arc::clone(&health));
+        telemetry::spawn(listener, Arc::new(pages)).context("cannot serve metrics")?;
         tracing::info!("metrics are served on {bound}");
     }
     Ok(Books::open(agent, metrics, health))

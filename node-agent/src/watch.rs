@@ -9,6 +9,7 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tracing::Instrument as _;
 
 use crate::agent::{Agent, Look, Source, Wants};
 use crate::books::Books;
@@ -76,7 +77,9 @@ pub async fn run(
 ) -> Result<(), WatchError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(WatchError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(WatchError::Signals)?;
+    let mut id = 0_u64;
     'turns: loop {
+        id += 1;
         // Before the look, so that nothing that happens during it is missed; and anew each time,
         // because folders that are swapped or made again have to be watched again.
         let socket = hands.as_ref().and_then(Hands::socket);
@@ -91,7 +94,8 @@ pub async fn run(
             biased;
             // What a turn does to files it does at one go; what it waits for goes on without it.
             () = stop(&mut terminate, &mut interrupt) => break,
-            turned = turn(&mut agent, hands.as_mut(), books.as_mut(), Some(&mut changes)) => turned,
+            turned = turn(&mut agent, hands.as_mut(), books.as_mut(), Some(&mut changes))
+                .instrument(tracing::info_span!("look", id)) => turned,
         };
         tell(&agent, &look);
         let is_watched = |dir: &PathBuf| {

@@ -1,14 +1,14 @@
 //! The command line.
 
-use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use operator::Settings;
 use operator::index::Options;
 use policy::scope::Scope;
-use tracing_subscriber::EnvFilter;
+use telemetry::Address;
+use telemetry::log::LogFormat;
 
 /// Turn the image-signature policies of a cluster into bundles for its nodes, and sum up what the
 /// nodes report.
@@ -24,6 +24,10 @@ pub(crate) struct Args {
     /// Port of /healthz and /readyz
     #[arg(long, value_name = "PORT", default_value_t = 8081)]
     health_port: u16,
+    /// Where metrics are served, with health beside them, over plain HTTP: an address and port such
+    /// as 0.0.0.0:8080, or `off`
+    #[arg(long, value_name = "ADDRESS", default_value = telemetry::OFF)]
+    metrics_address: Address,
     /// Images that every node accepts whatever the policies say, such as this product's own; a
     /// scope without tag, and may be given several times
     #[arg(long, value_name = "SCOPE", value_parser = exempt)]
@@ -35,15 +39,6 @@ pub(crate) struct Args {
     /// How log lines are written, to stderr
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub(crate) log_format: LogFormat,
-}
-
-/// How log lines are written.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum LogFormat {
-    /// For people
-    Text,
-    /// One JSON object on a line
-    Json,
 }
 
 fn exempt(text: &str) -> Result<Scope, String> {
@@ -61,6 +56,7 @@ impl Args {
             namespace: self.namespace,
             identity: identity(),
             health_port: self.health_port,
+            metrics: self.metrics_address.0,
             secret_refresh: Duration::from_secs(self.secret_refresh),
             options: Options {
                 exempt: self.exempt_image.into_iter().collect(),
@@ -75,18 +71,4 @@ impl Args {
 fn identity() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     format!("{}-{}", host.trim(), std::process::id())
-}
-
-impl LogFormat {
-    /// Begins to log.
-    pub(crate) fn install(self) {
-        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-        let builder = tracing_subscriber::fmt()
-            .with_env_filter(filter)
-            .with_writer(std::io::stderr);
-        match self {
-            Self::Text => builder.with_ansi(std::io::stderr().is_terminal()).init(),
-            Self::Json => builder.json().init(),
-        }
-    }
 }

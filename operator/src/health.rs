@@ -1,108 +1,201 @@
-//! `/healthz` and `/readyz`.
+//! Whether the operator is at work, and what it serves of that.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use telemetry::{Page, Pages, Pulse};
 
-/// Without a sign of life for so long the process is stuck.
+use crate::metrics::Metrics;
+
+/// Without a turn of the main loop for so long it is stuck.
 const STUCK: Duration = Duration::from_mins(1);
-/// How long one caller may take.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// The longest request that is read.
-const MAX_REQUEST: usize = 4096;
+/// Without an answer of the API server for so long it counts as gone. The lease alone makes several
+/// requests a minute.
+const GONE: Duration = Duration::from_mins(2);
 
-/// What the endpoints say.
+/// What `/healthz` and `/readyz` answer by.
 #[derive(Debug)]
 pub(crate) struct Health {
+    /// Whether the main loop has begun: until then the API server is waited for.
+    begun: AtomicBool,
+    turned: Pulse,
+    reached: AtomicBool,
+    answered: Pulse,
     synced: AtomicBool,
-    alive: Mutex<Instant>,
 }
 
 impl Health {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self {
+    pub(crate) fn new() -> Self {
+        Self {
+            begun: AtomicBool::new(false),
+            turned: Pulse::new(),
+            reached: AtomicBool::new(false),
+            answered: Pulse::new(),
             synced: AtomicBool::new(false),
-            alive: Mutex::new(Instant::now()),
-        })
+        }
     }
 
-    /// The main loop lives.
+    /// The main loop has turned over.
     pub(crate) fn beat(&self, synced: bool) {
+        self.beat_at(Instant::now(), synced);
+    }
+
+    fn beat_at(&self, now: Instant, synced: bool) {
+        self.turned.beat_at(now);
         self.synced.store(synced, Ordering::Relaxed);
-        if let Ok(mut alive) = self.alive.lock() {
-            *alive = Instant::now();
-        }
+        self.begun.store(true, Ordering::Relaxed);
     }
 
-    fn answer(&self, path: &str) -> (&'static str, &'static str) {
-        let alive = self.alive.lock().is_ok_and(|then| then.elapsed() < STUCK);
+    /// The API server has answered.
+    pub(crate) fn reached(&self) {
+        self.reached_at(Instant::now());
+    }
+
+    fn reached_at(&self, now: Instant) {
+        self.answered.beat_at(now);
+        self.reached.store(true, Ordering::Relaxed);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn forget_reached(&self) {
+        self.reached.store(false, Ordering::Relaxed);
+    }
+
+    /// Why the process had better be started again, if so.
+    fn ill(&self, now: Instant) -> Option<String> {
+        let begun = self.begun.load(Ordering::Relaxed);
+        let silent = self.turned.silent_for(now, STUCK).filter(|_| begun)?;
+        let seconds = silent.as_secs();
+        Some(format!("the main loop has not turned over for {seconds} s"))
+    }
+
+    /// Why it cannot do its work, if so. Whether it leads does not matter: one that does not can take
+    /// over at once.
+    pub(crate) fn unready(&self, now: Instant) -> Option<String> {
+        if let Some(why) = self.ill(now) {
+            return Some(why);
+        }
+        if !self.reached.load(Ordering::Relaxed) {
+            return Some("the API server has not answered yet".to_owned());
+        }
+        if let Some(silent) = self.answered.silent_for(now, GONE) {
+            let seconds = silent.as_secs();
+            return Some(format!("the API server has not answered for {seconds} s"));
+        }
         let synced = self.synced.load(Ordering::Relaxed);
+        (!synced).then(|| "not everything was listed yet".to_owned())
+    }
+}
+
+/// What is served. Nothing secret stands there.
+#[derive(Debug)]
+pub(crate) struct Endpoints {
+    pub(crate) health: Arc<Health>,
+    /// Only where they were asked for.
+    pub(crate) metrics: Option<Arc<Metrics>>,
+}
+
+impl Pages for Endpoints {
+    fn page(&self, path: &str, now: Instant) -> Option<Page> {
+        let well = |why: Option<String>| why.map_or(Page::Ok, Page::Unavailable);
         match path {
-            "/healthz" if alive => ("200 OK", "ok\n"),
-            "/healthz" => ("503 Service Unavailable", "the main loop is stuck\n"),
-            "/readyz" if alive && synced => ("200 OK", "ok\n"),
-            "/readyz" => ("503 Service Unavailable", "not everything was listed yet\n"),
-            _ => ("404 Not Found", "there are /healthz and /readyz\n"),
-        }
-    }
-}
-
-/// Listens on all addresses: the kubelet asks at the pod's.
-pub(crate) async fn listen(port: u16) -> std::io::Result<TcpListener> {
-    TcpListener::bind(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, port)).await
-}
-
-/// Answers, one caller after the other: each may take five seconds at most.
-pub(crate) async fn serve(listener: TcpListener, health: Arc<Health>) {
-    loop {
-        match listener.accept().await {
-            // A caller that is slow or goes away is its own affair.
-            Ok((stream, _)) => drop(tokio::time::timeout(PATIENCE, reply(stream, &health)).await),
-            Err(error) => {
-                tracing::warn!("cannot take a call for health: {error}");
-                tokio::time::sleep(Duration::from_secs(1)).await;
+            "/healthz" => Some(well(self.health.ill(now))),
+            "/readyz" => Some(well(self.health.unready(now))),
+            "/metrics" => {
+                let text = self.metrics.as_ref()?.encode();
+                let failed = |error| format!("the metrics could not be written: {error}");
+                Some(text.map_or_else(|error| Page::Unavailable(failed(error)), Page::Metrics))
             }
+            _ => None,
         }
     }
-}
 
-async fn reply(mut stream: TcpStream, health: &Health) -> std::io::Result<()> {
-    let mut request = Vec::new();
-    let mut part = [0; 512];
-    while !request.windows(4).any(|end| end == b"\r\n\r\n") && request.len() < MAX_REQUEST {
-        match stream.read(&mut part).await? {
-            0 => return Ok(()),
-            count => request.extend_from_slice(part.get(..count).unwrap_or_default()),
+    fn index(&self) -> &'static str {
+        match self.metrics {
+            Some(_) => "here are /metrics, /healthz and /readyz",
+            None => "here are /healthz and /readyz; metrics are where --metrics-address says",
         }
     }
-    let request = String::from_utf8_lossy(&request);
-    let target = request.split(' ').nth(1).unwrap_or_default();
-    let path = target.split('?').next().unwrap_or_default();
-    let (status, body) = health.answer(path);
-    let answer = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-        body.len()
-    );
-    stream.write_all(answer.as_bytes()).await?;
-    stream.shutdown().await
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn endpoints() -> (Endpoints, Instant) {
+        let endpoints = Endpoints {
+            health: Arc::new(Health::new()),
+            metrics: None,
+        };
+        (endpoints, Instant::now())
+    }
+
+    fn unavailable(endpoints: &Endpoints, path: &str, now: Instant) -> String {
+        match endpoints.page(path, now) {
+            Some(Page::Unavailable(why)) => why,
+            other => panic!("{path}: {other:?}"),
+        }
+    }
+
     #[test]
-    fn it_is_ready_once_everything_was_listed() {
-        let health = Health::new();
-        assert_eq!(health.answer("/healthz").0, "200 OK");
-        assert_eq!(health.answer("/readyz").0, "503 Service Unavailable");
-        health.beat(true);
-        assert_eq!(health.answer("/readyz").0, "200 OK");
-        assert_eq!(health.answer("/").0, "404 Not Found");
+    fn it_is_ready_once_the_api_server_has_answered_and_everything_was_listed() {
+        let (endpoints, now) = endpoints();
+        assert_eq!(endpoints.page("/healthz", now), Some(Page::Ok));
+        let why = unavailable(&endpoints, "/readyz", now);
+        assert_eq!(why, "the API server has not answered yet");
+        endpoints.health.reached_at(now);
+        endpoints.health.beat_at(now, false);
+        let why = unavailable(&endpoints, "/readyz", now);
+        assert_eq!(why, "not everything was listed yet");
+        endpoints.health.beat_at(now, true);
+        assert_eq!(endpoints.page("/readyz", now), Some(Page::Ok));
+    }
+
+    #[test]
+    fn a_main_loop_that_does_not_turn_over_is_neither_healthy_nor_ready() {
+        let (endpoints, now) = endpoints();
+        let later = now + Duration::from_mins(10);
+        // It still waits for the API server, and to start again would not help.
+        assert_eq!(endpoints.page("/healthz", later), Some(Page::Ok));
+        endpoints.health.beat_at(now, true);
+        endpoints.health.reached_at(later);
+        for path in ["/healthz", "/readyz"] {
+            let why = unavailable(&endpoints, path, later);
+            let is = "the main loop has not turned over for ";
+            assert!(why.starts_with(is), "{why}");
+        }
+        endpoints.health.beat_at(later, true);
+        assert_eq!(endpoints.page("/healthz", later), Some(Page::Ok));
+        assert_eq!(endpoints.page("/readyz", later), Some(Page::Ok));
+    }
+
+    #[test]
+    fn an_api_server_that_does_not_answer_for_long_makes_it_unready_but_not_unhealthy() {
+        let (endpoints, now) = endpoints();
+        endpoints.health.reached_at(now);
+        for (seconds, ready) in [(115, true), (125, false)] {
+            let later = now + Duration::from_secs(seconds);
+            endpoints.health.beat_at(later, true);
+            assert_eq!(endpoints.page("/healthz", later), Some(Page::Ok));
+            let page = endpoints.page("/readyz", later);
+            assert_eq!(page == Some(Page::Ok), ready, "{page:?}");
+        }
+        let later = now + Duration::from_secs(125);
+        let why = unavailable(&endpoints, "/readyz", later);
+        assert!(
+            why.starts_with("the API server has not answered for 12"),
+            "{why}"
+        );
+    }
+
+    #[test]
+    fn metrics_are_where_they_were_asked_for_only() {
+        let (mut endpoints, now) = endpoints();
+        assert_eq!(endpoints.page("/metrics", now), None);
+        endpoints.metrics = Some(Metrics::new());
+        let page = endpoints.page("/metrics", now);
+        assert!(matches!(page, Some(Page::Metrics(_))), "{page:?}");
+        assert_eq!(endpoints.page("/", now), None);
     }
 }

@@ -12,18 +12,26 @@
 //! they can take over at once.
 
 use std::future::Future;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use tokio::sync::mpsc;
+
+use crate::health::{Endpoints, Health};
+use crate::metrics::{CountRequests, Metrics};
 
 mod fetch;
 mod health;
 pub mod index;
 mod lease;
+mod metrics;
 mod read;
+mod record;
 mod run;
 mod tell;
 mod watch;
@@ -45,6 +53,8 @@ pub struct Settings {
     pub identity: String,
     /// The port of `/healthz` and `/readyz`.
     pub health_port: u16,
+    /// Where `/metrics` is served, if anywhere.
+    pub metrics: Option<SocketAddr>,
     /// Between two reads of a Secret.
     pub secret_refresh: Duration,
     /// What does not come from the cluster.
@@ -68,14 +78,12 @@ pub enum Error {
     /// No client can be made of the configuration.
     #[error("cannot make a client: {0}")]
     Client(#[from] kube::Error),
-    /// Something else listens on the port.
-    #[error("cannot listen on the health port {port}: {source}")]
-    Health {
-        /// The port.
-        port: u16,
-        /// Why.
-        source: std::io::Error,
-    },
+    /// Something else listens there.
+    #[error(transparent)]
+    Listen(#[from] telemetry::BindError),
+    /// What is served has no thread.
+    #[error("cannot serve health and metrics: {0}")]
+    Serve(std::io::Error),
     /// The election ended by itself.
     #[error("the election of a leader ended unexpectedly")]
     Election,
@@ -83,16 +91,17 @@ pub enum Error {
 
 /// Runs the operator until `shutdown` comes; then gives the lease back.
 pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
-    let client = client(settings.kubeconfig).await?;
-    let port = settings.health_port;
-    let listener = health::listen(port).await;
-    let listener = listener.map_err(|source| Error::Health { port, source })?;
-    let health = health::Health::new();
-    let serving = tokio::spawn(health::serve(listener, health.clone()));
+    let (metrics, health) = (Metrics::new(), Arc::new(Health::new()));
+    let requests = CountRequests {
+        metrics: Arc::clone(&metrics),
+        health: Arc::clone(&health),
+    };
+    let client = client(settings.kubeconfig, &requests).await?;
+    serve(settings.health_port, settings.metrics, &health, &metrics)?;
     let mut shutdown = std::pin::pin!(shutdown);
 
     let (sender, events) = mpsc::channel(EVENTS);
-    let watches = watch::start(&client, &sender);
+    let watches = watch::start(&client, &sender, &metrics);
     let fetchers = fetch::Fetchers::new(client.clone(), sender, settings.secret_refresh);
     let election = tokio::select! {
         election = lease::Election::join(&client, &settings.namespace, &settings.identity) => election,
@@ -106,6 +115,7 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Resu
         fetchers,
         leads: election.leads(),
         health,
+        metrics,
     };
     let result = tokio::select! {
         () = run::run(parts) => Err(Error::Election),
@@ -114,11 +124,34 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Resu
     tracing::info!("shutting down");
     drop(watches);
     election.leave().await;
-    serving.abort();
     result
 }
 
-async fn client(kubeconfig: Option<PathBuf>) -> Result<Client, Error> {
+/// Serves health on all addresses, since the kubelet asks at the pod's, and metrics where they were
+/// asked for.
+fn serve(
+    health_port: u16,
+    metrics_address: Option<SocketAddr>,
+    health: &Arc<Health>,
+    metrics: &Arc<Metrics>,
+) -> Result<(), Error> {
+    let all = SocketAddr::from((Ipv4Addr::UNSPECIFIED, health_port));
+    let listener = telemetry::listen(all, "health", "give another --health-port")?;
+    let endpoints = |metrics| Endpoints {
+        health: Arc::clone(health),
+        metrics,
+    };
+    telemetry::spawn(listener, Arc::new(endpoints(None))).map_err(Error::Serve)?;
+    if let Some(address) = metrics_address {
+        let help = "give another --metrics-address, or `off`";
+        let listener = telemetry::listen(address, "metrics", help)?;
+        let endpoints = endpoints(Some(Arc::clone(metrics)));
+        telemetry::spawn(listener, Arc::new(endpoints)).map_err(Error::Serve)?;
+    }
+    Ok(())
+}
+
+async fn client(kubeconfig: Option<PathBuf>, requests: &CountRequests) -> Result<Client, Error> {
     let mut config = match kubeconfig {
         None => Config::incluster()?,
         Some(path) => {
@@ -135,5 +168,6 @@ async fn client(kubeconfig: Option<PathBuf>) -> Result<Client, Error> {
         }
     };
     config.connect_timeout = Some(CONNECT);
-    Ok(Client::try_from(config)?)
+    let builder = ClientBuilder::try_from(config)?;
+    Ok(builder.with_layer(requests).build())
 }

@@ -27,6 +27,17 @@ fn main() -> anyhow::Result<()> {
                 _ = interrupt.recv() => {}
             }
         };
-        Ok(operator::run(args.into_settings(), shutdown).await?)
+        let settings = args.into_settings();
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            identity = settings.identity,
+            namespace = settings.namespace,
+            health_port = settings.health_port,
+            metrics_address = settings.metrics.map(tracing::field::display),
+            secret_refresh_s = settings.secret_refresh.as_secs(),
+            exempt_images = settings.options.exempt.len(),
+            "nodeseal-operator starts"
+        );
+        Ok(operator::run(settings, shutdown).await?)
     })
 }

@@ -13,6 +13,8 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 use crate::fetch::Fetchers;
 use crate::health::Health;
 use crate::index::{Event, Index, Options, Write, WriteKey};
+use crate::metrics::Metrics;
+use crate::record::About;
 use crate::writer::{self, WriteError};
 
 /// Twenty writes a second, whatever happens.
@@ -37,9 +39,16 @@ pub(crate) struct Parts {
     /// Whether this process leads.
     pub(crate) leads: watch::Receiver<bool>,
     pub(crate) health: Arc<Health>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
-type Answer = (Write, Result<Option<Event>, WriteError>);
+type Answer = (Queued, Duration, Result<Option<Event>, WriteError>);
+
+/// A write with the turn that asked for it.
+struct Queued {
+    turn: u64,
+    write: Write,
+}
 
 struct Loop {
     client: Client,
@@ -47,10 +56,13 @@ struct Loop {
     index: Index,
     fetchers: Fetchers,
     health: Arc<Health>,
+    metrics: Arc<Metrics>,
+    /// How many turns were taken.
+    turn: u64,
     leader: bool,
     synced: bool,
     /// Handed out by the index and not begun; the newest about each object.
-    queue: BTreeMap<WriteKey, Write>,
+    queue: BTreeMap<WriteKey, Queued>,
     busy: BTreeSet<WriteKey>,
     answers: JoinSet<Answer>,
     /// When to ask the index again.
@@ -69,6 +81,7 @@ pub(crate) async fn run(parts: Parts) {
         fetchers,
         mut leads,
         health,
+        metrics,
     } = parts;
     let mut state = Loop {
         client,
@@ -76,6 +89,8 @@ pub(crate) async fn run(parts: Parts) {
         index: Index::new(options),
         fetchers,
         health,
+        metrics,
+        turn: 0,
         leader: false,
         synced: false,
         queue: BTreeMap::new(),
@@ -102,8 +117,8 @@ pub(crate) async fn run(parts: Parts) {
             Some(answer) = state.answers.join_next() => {
                 // A task that was ended by hand, or that has panicked, has no answer; what it was
                 // about is asked for again by whoever leads next.
-                if let Ok((write, answer)) = answer {
-                    state.answered(&write, answer);
+                if let Ok((queued, took, answer)) = answer {
+                    state.answered(&queued, took, answer);
                 }
             }
             _ = limiter.tick(), if may_write => state.begin(),
@@ -133,6 +148,7 @@ impl Loop {
         }
         tracing::info!(leader, "the lease changed hands");
         self.leader = leader;
+        self.metrics.set_leader(leader);
         if !leader {
             self.queue.clear();
             self.busy.clear();
@@ -143,6 +159,8 @@ impl Loop {
     }
 
     fn reconcile(&mut self) {
+        self.turn += 1;
+        let _span = tracing::info_span!("reconcile", id = self.turn).entered();
         self.fetchers.update(self.index.wanted());
         let synced = self.index.is_synced();
         if synced && !self.synced {
@@ -153,12 +171,18 @@ impl Loop {
         let (now, began) = (Timestamp::now(), Instant::now());
         if self.leader {
             for write in self.index.reconcile(now) {
-                self.queue.insert(write.key(), write);
+                let turn = self.turn;
+                self.queue.insert(write.key(), Queued { turn, write });
             }
         } else {
             self.index.observe();
         }
+        self.metrics.set_figures(&self.index.figures(now));
+        self.metrics.set_queue(self.queue.len());
         self.took = began.elapsed();
+        self.metrics.turned(self.synced, self.took);
+        let took_ms = u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX);
+        tracing::debug!(took_ms, queued = self.queue.len(), "turned over");
         let deadline = self.index.deadline(now).filter(|_| self.leader);
         let pause = deadline.map_or(BEAT, |deadline| {
             let left = Duration::try_from(deadline.duration_since(now)).unwrap_or_default();
@@ -176,7 +200,7 @@ impl Loop {
             .queue
             .iter()
             .filter(|(key, _)| !self.busy.contains(*key));
-        free.min_by_key(|(_, write)| write.rank())
+        free.min_by_key(|(_, queued)| queued.write.rank())
             .map(|(key, _)| key)
     }
 
@@ -184,28 +208,32 @@ impl Loop {
         let Some(key) = self.next().cloned() else {
             return;
         };
-        let Some(write) = self.queue.remove(&key) else {
+        let Some(queued) = self.queue.remove(&key) else {
             return;
         };
         self.busy.insert(key);
         let (client, identity) = (self.client.clone(), Arc::clone(&self.identity));
         self.answers.spawn(async move {
-            let answer = writer::write(client, &identity, &write).await;
-            (write, answer)
+            let began = Instant::now();
+            let answer = writer::write(client, &identity, &queued.write).await;
+            (queued, began.elapsed(), answer)
         });
     }
 
-    fn answered(&mut self, write: &Write, answer: Result<Option<Event>, WriteError>) {
+    fn answered(
+        &mut self,
+        Queued { turn, write }: &Queued,
+        took: Duration,
+        answer: Result<Option<Event>, WriteError>,
+    ) {
         self.busy.remove(&write.key());
+        self.metrics.set_queue(self.queue.len());
+        let about = About::of(write);
+        let outcome = about.log(*turn, took, answer.as_ref().err());
+        self.metrics.written(about.kind, outcome);
         match answer {
-            Ok(answer) => {
-                tracing::debug!(key = ?write.key(), "written");
-                self.index.done(write, answer);
-            }
-            Err(error) => {
-                tracing::warn!(key = ?write.key(), "a write failed and is tried again: {error}");
-                self.index.failed(write, Timestamp::now());
-            }
+            Ok(answer) => self.index.done(write, answer),
+            Err(_) => self.index.failed(write, Timestamp::now()),
         }
         self.soon();
     }

@@ -6,20 +6,27 @@ use futures::StreamExt as _;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
+use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::index::{Change, Event};
+use crate::metrics::Metrics;
 use crate::read;
 
 /// Starts a watch of every kind that is watched whole. They end when nobody listens any more.
 ///
 /// An object that cannot be read is handed on as such ([`kube::core::DeserializeGuard`]): one bad object never
 /// stalls the watch of the others.
-pub(crate) fn start(client: &Client, events: &mpsc::Sender<Event>) -> JoinSet<()> {
+pub(crate) fn start(
+    client: &Client,
+    events: &mpsc::Sender<Event>,
+    metrics: &Arc<Metrics>,
+) -> JoinSet<()> {
     let mut watches = Watches {
         client: client.clone(),
         events: events.clone(),
+        metrics: Arc::clone(metrics),
         tasks: JoinSet::new(),
     };
     let all = watcher::Config::default;
@@ -38,6 +45,7 @@ pub(crate) fn start(client: &Client, events: &mpsc::Sender<Event>) -> JoinSet<()
 struct Watches {
     client: Client,
     events: mpsc::Sender<Event>,
+    metrics: Arc<Metrics>,
     tasks: JoinSet<()>,
 }
 
@@ -48,8 +56,13 @@ impl Watches {
         T: Send + 'static,
     {
         let api = Api::<K>::all(self.client.clone());
-        self.tasks
-            .spawn(watch(api, config, self.events.clone(), read, wrap));
+        let metrics = Arc::clone(&self.metrics);
+        let kind = std::any::type_name::<K>().rsplit("::").next();
+        let kind = kind.unwrap_or_default();
+        metrics.watches(kind);
+        let failed = move || metrics.watch_restarted(kind);
+        let watch = watch(api, config, self.events.clone(), read, wrap, failed);
+        self.tasks.spawn(watch);
     }
 }
 
@@ -59,6 +72,7 @@ async fn watch<K, T>(
     events: mpsc::Sender<Event>,
     read: fn(K) -> T,
     wrap: fn(Change<T>) -> Event,
+    failed: impl Fn() + Send,
 ) where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
@@ -81,6 +95,7 @@ async fn watch<K, T>(
             Ok(watcher::Event::Apply(object)) => Some(Change::Apply(read(object))),
             Ok(watcher::Event::Delete(object)) => Some(Change::Delete(read(object))),
             Err(error) => {
+                failed();
                 tracing::warn!(%kind, "the watch was interrupted and begins again: {error}");
                 None
             }

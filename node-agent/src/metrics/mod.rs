@@ -7,7 +7,7 @@
 
 mod health;
 mod labels;
-mod serve;
+mod pages;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -27,7 +27,7 @@ use prometheus_client::registry::Registry;
 
 pub use self::health::Health;
 pub use self::labels::{Applied, Enforcing, Leg, Proved, Restarted};
-pub use self::serve::{BindError, serve, spawn};
+pub use self::pages::Pages;
 
 use self::labels::{Build, Bundle, Judged, OTHER, Probe, Result};
 
@@ -173,6 +173,7 @@ impl Metrics {
             self.unverified_images.clone(),
         );
         registry.register("agent_build", "The agent", Info::new(Build::this()));
+        telemetry::process::register(&mut self.registry);
     }
 
     /// Counts one line of the log of verdicts.
@@ -299,7 +300,5 @@ fn gauge(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-#[cfg(test)]
-mod exposition;
 #[cfg(test)]
 mod tests;

@@ -22,6 +22,7 @@ mod capability;
 mod compile;
 mod config;
 mod emit;
+mod figures;
 mod fit;
 mod forms;
 mod limits;
@@ -57,6 +58,7 @@ use self::select::Classes;
 use self::sources::{Sources, of_root, of_spec};
 use self::write::Outbox;
 
+pub use self::figures::{Figures, NodeState, RootFigures};
 pub use self::limits::MAX_NAMESPACE_BYTES;
 pub use self::notices::{Notice, NoticeKind, Subject};
 pub use self::objects::{

@@ -6,14 +6,15 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use std::{fmt, io};
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -21,7 +22,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::{Health, Metrics};
+use crate::Format;
 
 /// The most connections at a time.
 const MOST_CONNECTIONS: usize = 32;
@@ -36,9 +37,29 @@ const PATIENCE: Patience = Patience {
 };
 /// The pause after a connection could not be accepted: out of file descriptors, for instance.
 const PAUSE: Duration = Duration::from_millis(200);
-/// What `OpenMetrics` 1.0 asks for.
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const PLAIN: &str = "text/plain; charset=utf-8";
+/// How an address is written that is none.
+pub const OFF: &str = "off";
+
+/// What is served.
+pub trait Pages: Send + Sync + 'static {
+    /// The page at a path, at `now`; nothing where there is none. It is made while the client waits,
+    /// so it takes no more than the time to write it down.
+    fn page(&self, path: &str, now: Instant) -> Option<Page>;
+    /// What is there, as a sentence for those who ask for something else.
+    fn index(&self) -> &'static str;
+}
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Page {
+    /// All is well.
+    Ok,
+    /// Something is not, and what.
+    Unavailable(String),
+    /// Metrics, as `OpenMetrics` 1.0.
+    Metrics(String),
+}
 
 /// How long a connection may take.
 #[derive(Debug, Clone, Copy)]
@@ -49,55 +70,83 @@ struct Patience {
     whole: Duration,
 }
 
-/// Why there are no metrics.
+/// Why nothing is served.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "cannot listen on {address} for metrics: {source}; give another --metrics-address, or `off`"
-)]
+#[error("cannot listen on {address} for {what}: {source}; {help}")]
 pub struct BindError {
     /// The address.
     address: SocketAddr,
+    /// What would have been served.
+    what: &'static str,
+    /// What to do.
+    help: &'static str,
     /// Why not.
     source: io::Error,
 }
 
-/// Serves on `address`, in a thread and an event loop of its own: a look that holds up the agent's
-/// loop is then told as such, and not by silence. Gives the address, whose port may have been 0.
-pub fn spawn(
+/// Where to serve, if anywhere, as an option says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Address(pub Option<SocketAddr>);
+
+impl FromStr for Address {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == OFF {
+            return Ok(Self(None));
+        }
+        let address = text.parse();
+        let address =
+            address.map_err(|_| "give an address and a port, such as 127.0.0.1:9464, or `off`")?;
+        Ok(Self(Some(address)))
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(address) => address.fmt(f),
+            None => f.write_str(OFF),
+        }
+    }
+}
+
+/// Listens on `address` for what `what` says; `help` is what to do where that cannot be.
+pub fn listen(
     address: SocketAddr,
-    metrics: Arc<Metrics>,
-    health: Arc<Health>,
-) -> Result<SocketAddr, BindError> {
-    let failed = |source| BindError { address, source };
-    let listener = StdListener::bind(address).map_err(failed)?;
-    listener.set_nonblocking(true).map_err(failed)?;
-    let bound = listener.local_addr().map_err(failed)?;
+    what: &'static str,
+    help: &'static str,
+) -> Result<StdListener, BindError> {
+    let listener = StdListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    });
+    listener.map_err(|source| BindError {
+        address,
+        what,
+        help,
+        source,
+    })
+}
+
+/// Serves in a thread and an event loop of its own, until the process ends: a look that holds up the
+/// program's loop is then told as such, and not by silence.
+pub fn spawn(listener: StdListener, pages: Arc<dyn Pages>) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()
-        .map_err(failed)?;
+        .build()?;
     let listener = {
         let _context = runtime.enter();
-        TcpListener::from_std(listener).map_err(failed)?
+        TcpListener::from_std(listener)?
     };
     std::thread::Builder::new()
-        .name("metrics".to_owned())
-        .spawn(move || runtime.block_on(serve(listener, metrics, health)))
-        .map_err(failed)?;
-    Ok(bound)
+        .name("telemetry".to_owned())
+        .spawn(move || runtime.block_on(serve(listener, pages, PATIENCE)))?;
+    Ok(())
 }
 
 /// Serves until it is dropped, and with it every connection.
-pub async fn serve(listener: TcpListener, metrics: Arc<Metrics>, health: Arc<Health>) {
-    serve_within(listener, metrics, health, PATIENCE).await;
-}
-
-async fn serve_within(
-    listener: TcpListener,
-    metrics: Arc<Metrics>,
-    health: Arc<Health>,
-    patience: Patience,
-) {
+async fn serve(listener: TcpListener, pages: Arc<dyn Pages>, patience: Patience) {
     let mut tasks = JoinSet::new();
     let mut open: VecDeque<AbortHandle> = VecDeque::new();
     loop {
@@ -108,8 +157,7 @@ async fn serve_within(
                     if open.len() >= MOST_CONNECTIONS && let Some(oldest) = open.pop_front() {
                         oldest.abort();
                     }
-                    let (metrics, health) = (Arc::clone(&metrics), Arc::clone(&health));
-                    open.push_back(tasks.spawn(connection(stream, metrics, health, patience)));
+                    open.push_back(tasks.spawn(connection(stream, Arc::clone(&pages), patience)));
                 }
                 Err(error) => {
                     tracing::debug!("a connection for metrics was not accepted: {error}");
@@ -121,14 +169,9 @@ async fn serve_within(
     }
 }
 
-async fn connection(
-    stream: TcpStream,
-    metrics: Arc<Metrics>,
-    health: Arc<Health>,
-    patience: Patience,
-) {
+async fn connection(stream: TcpStream, pages: Arc<dyn Pages>, patience: Patience) {
     let service = service_fn(move |request: Request<Incoming>| {
-        let answer = answer(&request, &metrics, &health, Instant::now());
+        let answer = answer(&request, &*pages, Instant::now());
         async move { Ok::<_, Infallible>(answer) }
     });
     let connection = http1::Builder::new()
@@ -146,12 +189,7 @@ async fn connection(
 }
 
 /// The answer to a request. hyper leaves the body out of the answer to HEAD.
-fn answer<B>(
-    request: &Request<B>,
-    metrics: &Metrics,
-    health: &Health,
-    now: Instant,
-) -> Response<Full<Bytes>> {
+fn answer<B>(request: &Request<B>, pages: &dyn Pages, now: Instant) -> Response<Full<Bytes>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let text = "only GET and HEAD are answered\n".to_owned();
         let mut answer = reply(StatusCode::METHOD_NOT_ALLOWED, PLAIN, text);
@@ -159,26 +197,18 @@ fn answer<B>(
         answer.headers_mut().insert(ALLOW, allowed);
         return answer;
     }
-    let unavailable = |text| reply(StatusCode::SERVICE_UNAVAILABLE, PLAIN, text);
-    let ok = || reply(StatusCode::OK, PLAIN, "ok\n".to_owned());
-    match request.uri().path() {
-        "/metrics" => match metrics.encode() {
-            Ok(text) => reply(StatusCode::OK, OPEN_METRICS, text),
-            Err(error) => unavailable(format!("the metrics could not be written: {error}\n")),
-        },
-        "/healthz" => match health.stuck_for(now) {
-            None => ok(),
-            Some(age) => {
-                let age = age.as_secs();
-                unavailable(format!(
-                    "the agent has not looked at the node for {age} s\n"
-                ))
-            }
-        },
-        "/readyz" if health.is_ready() => ok(),
-        "/readyz" => unavailable("no policies were applied yet\n".to_owned()),
-        _ => {
-            let text = "here are /metrics, /healthz and /readyz\n".to_owned();
+    match pages.page(request.uri().path(), now) {
+        Some(Page::Ok) => reply(StatusCode::OK, PLAIN, "ok\n".to_owned()),
+        Some(Page::Unavailable(why)) => {
+            reply(StatusCode::SERVICE_UNAVAILABLE, PLAIN, format!("{why}\n"))
+        }
+        Some(Page::Metrics(text)) => {
+            let accept = request.headers().get(ACCEPT);
+            let format = Format::accepted(accept.and_then(|accept| accept.to_str().ok()));
+            reply(StatusCode::OK, format.content_type(), format.of(text))
+        }
+        None => {
+            let text = format!("{}\n", pages.index());
             reply(StatusCode::NOT_FOUND, PLAIN, text)
         }
     }

@@ -1,4 +1,4 @@
-//! A strict reader of `OpenMetrics` 1.0's text format, as far as the agent uses it
+//! A strict reader of `OpenMetrics` 1.0's text format, as far as this product uses it
 //! (github.com/prometheus/OpenMetrics, specification/OpenMetrics.md). It fails on whatever that does
 //! not allow.
 
@@ -6,22 +6,33 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// One metric family.
 #[derive(Debug, Default)]
-pub(super) struct Metric {
-    pub(super) kind: String,
-    pub(super) help: String,
-    pub(super) samples: Vec<Sample>,
+pub struct Metric {
+    /// Its type.
+    pub kind: String,
+    /// What it says of itself.
+    pub help: String,
+    /// Its values.
+    pub samples: Vec<Sample>,
 }
 
+/// One value.
 #[derive(Debug, Clone)]
-pub(super) struct Sample {
-    pub(super) name: String,
-    pub(super) labels: BTreeMap<String, String>,
-    pub(super) value: f64,
+pub struct Sample {
+    /// The name, with its suffix.
+    pub name: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// The value.
+    pub value: f64,
 }
+
+/// Of each metric, by the name that it is asked for by, its type and its labels.
+pub type Table = BTreeMap<String, (String, BTreeSet<String>)>;
 
 impl Metric {
     /// The names of its labels, but for a histogram's `le`.
-    pub(super) fn labels(&self) -> BTreeSet<&str> {
+    #[must_use]
+    pub fn labels(&self) -> BTreeSet<&str> {
         let names = self.samples.iter().flat_map(|sample| sample.labels.keys());
         names
             .map(String::as_str)
@@ -30,7 +41,52 @@ impl Metric {
     }
 }
 
-pub(super) fn parse(text: &str) -> BTreeMap<String, Metric> {
+/// The rows of a table of documentation whose name begins with one of `prefixes`: name, type, labels,
+/// what.
+#[must_use]
+pub fn documented(text: &str, prefixes: &[&str]) -> Table {
+    let mut table = Table::new();
+    for row in text.lines() {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let name = cells.first().map_or("", |name| name.trim_matches('`'));
+        if !row.starts_with("| `") || !prefixes.iter().any(|prefix| name.starts_with(prefix)) {
+            continue;
+        }
+        let [_, kind, labels, meaning] = cells[..] else {
+            panic!("four columns: {row}")
+        };
+        assert!(!meaning.is_empty(), "{row}");
+        let labels = labels
+            .split(',')
+            .map(|label| label.trim().trim_matches('`'));
+        let labels = labels.filter(|label| !label.is_empty()).map(str::to_owned);
+        let before = table.insert(name.to_owned(), (kind.to_owned(), labels.collect()));
+        assert!(before.is_none(), "{name} stands twice");
+    }
+    table
+}
+
+/// The same of what is served.
+#[must_use]
+pub fn registered(families: &BTreeMap<String, Metric>) -> Table {
+    let rows = families.iter().map(|(name, metric)| {
+        assert!(!metric.samples.is_empty(), "{name}");
+        assert!(metric.help.len() > 5, "{name}");
+        let labels = metric.labels().into_iter().map(str::to_owned).collect();
+        // As they are asked for.
+        let name = match metric.kind.as_str() {
+            "counter" => format!("{name}_total"),
+            "info" => format!("{name}_info"),
+            _ => name.clone(),
+        };
+        (name, (metric.kind.clone(), labels))
+    });
+    rows.collect()
+}
+
+/// Reads it, or fails.
+#[must_use]
+pub fn parse(text: &str) -> BTreeMap<String, Metric> {
     let body = text.strip_suffix("# EOF\n").expect("it ends in # EOF");
     let mut families: BTreeMap<String, Metric> = BTreeMap::new();
     let mut name = String::new();
@@ -38,7 +94,7 @@ pub(super) fn parse(text: &str) -> BTreeMap<String, Metric> {
         assert!(!line.is_empty(), "no empty lines");
         if let Some(help) = line.strip_prefix("# HELP ") {
             let (new, help) = help.split_once(' ').expect("a name and a text");
-            name = new.to_owned();
+            new.clone_into(&mut name);
             assert!(is_name(new), "{line}");
             let metric = Metric {
                 help: help.to_owned(),

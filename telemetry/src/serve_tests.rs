@@ -1,3 +1,5 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
@@ -5,9 +7,46 @@ use super::*;
 /// Long enough for the busiest machine; nothing waits for it that goes well.
 const DEADLINE: Duration = Duration::from_mins(1);
 
+const METRICS: &str = "# HELP a_b Things.\n# TYPE a_b counter\na_b_total 1\n# EOF\n";
+
+/// A program that is well until its thread is late.
+struct Program {
+    ready: AtomicBool,
+    late: Instant,
+}
+
+impl Pages for Program {
+    fn page(&self, path: &str, now: Instant) -> Option<Page> {
+        let well = |is: bool, why: &str| {
+            if is {
+                Page::Ok
+            } else {
+                Page::Unavailable(why.to_owned())
+            }
+        };
+        match path {
+            "/metrics" => Some(Page::Metrics(METRICS.to_owned())),
+            "/healthz" => Some(well(now < self.late, "it is stuck")),
+            "/readyz" => Some(well(self.ready.load(Ordering::Relaxed), "not yet")),
+            _ => None,
+        }
+    }
+
+    fn index(&self) -> &'static str {
+        "here are /metrics, /healthz and /readyz"
+    }
+}
+
+fn program() -> Arc<Program> {
+    Arc::new(Program {
+        ready: AtomicBool::new(false),
+        late: Instant::now() + Duration::from_mins(30),
+    })
+}
+
 struct Server {
     address: SocketAddr,
-    health: Arc<Health>,
+    program: Arc<Program>,
     serving: AbortHandle,
 }
 
@@ -19,12 +58,12 @@ impl Server {
     async fn start_with(patience: Patience) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let health = Arc::new(Health::new(DEADLINE));
-        let served = serve_within(listener, Arc::default(), Arc::clone(&health), patience);
-        let serving = tokio::spawn(served).abort_handle();
+        let program = program();
+        let pages: Arc<dyn Pages> = program.clone();
+        let serving = tokio::spawn(serve(listener, pages, patience)).abort_handle();
         Self {
             address,
-            health,
+            program,
             serving,
         }
     }
@@ -63,19 +102,23 @@ async fn rest(stream: &mut TcpStream) -> String {
 }
 
 #[tokio::test]
-async fn metrics_come_whole_as_openmetrics() {
+async fn metrics_come_whole_in_the_format_that_was_asked_for() {
     let server = Server::start().await;
-    let answer = server.get("/metrics").await;
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
-    assert!(head.contains(OPEN_METRICS), "{head}");
-    assert!(head.contains(&format!("content-length: {}", body.len())));
-    let families = super::super::exposition::parse(body);
-    assert!(families.contains_key("nodeseal_agent_enforcing"));
-    let head_only = server
-        .ask(b"HEAD /metrics HTTP/1.1\r\nhost: x\r\n\r\n")
-        .await;
-    assert!(head_only.contains(OPEN_METRICS) && head_only.ends_with("\r\n\r\n"));
+    let ask = async |method: &str, accept: &str| {
+        let request = format!("{method} /metrics HTTP/1.1\r\nhost: x\r\n{accept}\r\n");
+        server.ask(request.as_bytes()).await
+    };
+    let open = "accept: application/openmetrics-text;version=1.0.0,*/*;q=0.1\r\n";
+    for (accept, format) in [("", Format::Prometheus), (open, Format::OpenMetrics)] {
+        let answer = ask("GET", accept).await;
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        assert!(head.contains(format.content_type()), "{head}");
+        assert!(head.contains(&format!("content-length: {}", body.len())));
+        assert_eq!(body, format.of(METRICS.to_owned()));
+        let head_only = ask("HEAD", accept).await;
+        assert!(head_only.contains(format.content_type()) && head_only.ends_with("\r\n\r\n"));
+    }
 }
 
 #[tokio::test]
@@ -84,17 +127,13 @@ async fn health_and_readiness_say_why_not() {
     assert!(server.get("/healthz").await.starts_with("HTTP/1.1 200 "));
     let answer = server.get("/readyz").await;
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
-    assert!(
-        answer.ends_with("no policies were applied yet\n"),
-        "{answer}"
-    );
-    server.health.set_applied();
+    assert!(answer.ends_with("not yet\n"), "{answer}");
+    server.program.ready.store(true, Ordering::Relaxed);
     assert!(server.get("/readyz").await.starts_with("HTTP/1.1 200 "));
 
-    let health = Health::new(Duration::from_mins(1));
     let request = Request::get("/healthz").body(()).unwrap();
     let later = Instant::now() + Duration::from_hours(1);
-    let answer = super::answer(&request, &Metrics::new(), &health, later);
+    let answer = super::answer(&request, &*server.program, later);
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
 }
 
@@ -157,9 +196,10 @@ async fn a_request_that_does_not_come_ends_its_connection() {
 #[test]
 fn a_server_of_its_own_thread_answers_and_an_address_in_use_says_so() {
     use std::io::{Read as _, Write as _};
-    let health = Arc::new(Health::new(DEADLINE));
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-    let address = spawn(any, Arc::default(), Arc::clone(&health)).unwrap();
+    let listener = listen(any, "metrics", "give another").unwrap();
+    let address = listener.local_addr().unwrap();
+    spawn(listener, program()).unwrap();
     let mut stream = std::net::TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     stream
@@ -168,10 +208,19 @@ fn a_server_of_its_own_thread_answers_and_an_address_in_use_says_so() {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-    let error = spawn(address, Arc::default(), health).unwrap_err();
+    let error = listen(address, "metrics", "give another").unwrap_err();
     let text = error.to_string();
-    assert!(
-        text.contains(&format!("cannot listen on {address}")),
-        "{text}"
-    );
+    let start = format!("cannot listen on {address} for metrics: ");
+    assert!(text.starts_with(&start), "{text}");
+    assert!(text.ends_with("; give another"), "{text}");
+}
+
+#[test]
+fn an_address_is_one_or_off() {
+    let any = "127.0.0.1:9464";
+    assert_eq!(any.parse(), Ok(Address(any.parse().ok())));
+    assert_eq!("off".parse(), Ok(Address(None)));
+    assert_eq!(Address(None).to_string(), "off");
+    let error = ":9464".parse::<Address>().unwrap_err();
+    assert!(error.contains("give an address and a port"), "{error}");
 }
