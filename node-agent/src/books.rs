@@ -24,6 +24,9 @@ pub struct Books {
     failure: Option<Failure>,
 }
 
+/// The most characters of a failure in a log line.
+const LONGEST: usize = 1024;
+
 impl Books {
     /// Goes on where an earlier agent stopped.
     #[must_use]
@@ -68,6 +71,7 @@ impl Books {
         self.metrics.probed(Leg::Deny, deny, now);
         self.metrics.probed(Leg::Allow, allow, now);
         self.metrics.set_enforcing(enforcing);
+        tracing::debug!(?enforcing, "a proof ended");
     }
 
     /// Takes in what came of a turn, before its status is told.
@@ -77,14 +81,35 @@ impl Books {
         let report = agent.report();
         self.metrics.set_managed_files(report.files.len());
         self.metrics.set_bundle(report.bundle.as_ref());
-        self.metrics.drifted(agent.drift() - self.drift);
+        let bundle = report.bundle.as_ref().map(tracing::field::display);
+        let put_back = agent.drift() - self.drift;
+        if put_back > 0 {
+            tracing::warn!(
+                bundle,
+                files = put_back,
+                "files that others changed were put back"
+            );
+        }
+        self.metrics.drifted(put_back);
         self.drift = agent.drift();
         let failure = report.failure.as_ref().map(|(failure, _)| *failure);
         if agent.has_applied() {
+            let files = report.files.len();
+            tracing::info!(bundle, files, "the node's files were changed");
             self.metrics.applied(metrics::Applied::Done);
             self.metrics.keep_policies(&policies(agent));
         }
         if failure != self.failure {
+            if let Some((failure, why)) = &report.failure {
+                let (reason, why) = (failure.as_str(), why.chars().take(LONGEST));
+                let why = why.collect::<String>();
+                tracing::warn!(
+                    bundle,
+                    reason,
+                    why,
+                    "the policies are not in force as asked"
+                );
+            }
             match failure {
                 None | Some(Failure::Pending | Failure::StaleImages) => {}
                 Some(Failure::RolledBack) => self.metrics.applied(metrics::Applied::RolledBack),

@@ -107,6 +107,15 @@ pub async fn follow(
             let patched = calls.patch(&status).await;
             patching.tried(patched.as_ref().err());
             if patched.is_ok() {
+                let bundle = status.applied_bundle.as_deref();
+                let (kind, name) = ("NodeImagePolicy", calls.node());
+                tracing::debug!(
+                    kind,
+                    name,
+                    bundle,
+                    outcome = "done",
+                    "the status was written"
+                );
                 follower.patched(status);
             }
         }

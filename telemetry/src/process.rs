@@ -8,6 +8,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use rustix::time::{ClockId, clock_gettime};
 
@@ -17,6 +18,12 @@ pub fn register(registry: &mut Registry) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let start = now.map_or(0.0, |since| since.as_secs_f64());
     registry.register_collector(Box::new(Process { start }));
+}
+
+/// Registers the info `name` with the version of the product, which all its programs share.
+pub fn register_build(registry: &mut Registry, name: &str, help: &str) {
+    let version = env!("CARGO_PKG_VERSION");
+    registry.register(name, help, Info::new(vec![("version", version)]));
 }
 
 #[derive(Debug)]

@@ -191,15 +191,3 @@ impl Bundle {
         Self { bundle }
     }
 }
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct Build {
-    version: &'static str,
-}
-
-impl Build {
-    pub(super) fn this() -> Self {
-        let version = env!("CARGO_PKG_VERSION");
-        Self { version }
-    }
-}

@@ -22,14 +22,13 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 pub use self::health::Health;
 pub use self::labels::{Applied, Enforcing, Leg, Proved, Restarted};
 pub use self::pages::Pages;
 
-use self::labels::{Build, Bundle, Judged, OTHER, Probe, Result};
+use self::labels::{Bundle, Judged, OTHER, Probe, Result};
 
 /// How many policies have series of their own; all others share `policy="other"`.
 pub const MOST_POLICIES: usize = 200;
@@ -172,7 +171,7 @@ impl Metrics {
             "Covered images on the node that no verdict let in",
             self.unverified_images.clone(),
         );
-        registry.register("agent_build", "The agent", Info::new(Build::this()));
+        telemetry::process::register_build(registry, "agent_build", "The agent");
         telemetry::process::register(&mut self.registry);
     }
 

@@ -76,15 +76,3 @@ pub(super) struct State {
 pub(super) struct Root {
     pub(super) trust_root: String,
 }
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct Build {
-    version: &'static str,
-}
-
-impl Build {
-    pub(super) fn this() -> Self {
-        let version = env!("CARGO_PKG_VERSION");
-        Self { version }
-    }
-}

@@ -20,7 +20,6 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use crate::index::Figures;
@@ -29,7 +28,7 @@ use crate::record::KINDS;
 pub(crate) use self::labels::Outcome;
 pub(crate) use self::requests::CountRequests;
 
-use self::labels::{Asked, Build, Kind, Ready, Root, State, Written};
+use self::labels::{Asked, Kind, Ready, Root, State, Written};
 
 /// Seconds. A turn takes milliseconds in a small cluster, and a second in one of 5,000 nodes.
 const BUCKETS: [f64; 10] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
@@ -176,7 +175,7 @@ impl Metrics {
             "Whether the last refresh of a trust root went well: 1 or 0",
             self.refresh_ok.clone(),
         );
-        registry.register("build", "The operator", Info::new(Build::this()));
+        telemetry::process::register_build(registry, "build", "The operator");
     }
 
     /// Whether this process leads.

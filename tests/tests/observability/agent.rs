@@ -98,5 +98,14 @@ async fn what_is_scraped_is_what_is_there_and_promtool_takes_it() -> Result<()> 
     let first: serde_json::Value = serde_json::from_str(log.lines().next().unwrap_or_default())?;
     assert_eq!(first["fields"]["message"], "nodeseal-agent starts");
     assert!(first["fields"]["version"].is_string(), "{first}");
+    let line = log
+        .lines()
+        .find(|line| line.contains("the node's files were changed"));
+    let line: serde_json::Value = serde_json::from_str(line.unwrap_or_default())?;
+    assert_eq!(line["level"], "INFO");
+    assert_eq!(line["span"], json!({ "name": "look", "id": 1 }), "{line}");
+    assert!(line["fields"]["files"].as_u64() >= Some(2), "{line}");
+    let bundle = line["fields"]["bundle"].as_str().unwrap_or_default();
+    assert!(bundle.starts_with("sha256:"), "{line}");
     Ok(())
 }
