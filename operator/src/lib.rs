@@ -89,7 +89,8 @@ pub enum Error {
     Election,
 }
 
-/// Runs the operator until `shutdown` comes; then gives the lease back.
+/// Runs the operator until `shutdown` comes; then lets the writes under way end, for 5 s at most, and
+/// gives the lease back, within another 9 s.
 pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
     let (metrics, health) = (Metrics::new(), Arc::new(Health::new()));
     let requests = CountRequests {
@@ -98,15 +99,11 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Resu
     };
     let client = client(settings.kubeconfig, &requests).await?;
     serve(settings.health_port, settings.metrics, &health, &metrics)?;
-    let mut shutdown = std::pin::pin!(shutdown);
 
     let (sender, events) = mpsc::channel(EVENTS);
     let watches = watch::start(&client, &sender, &metrics);
     let fetchers = fetch::Fetchers::new(client.clone(), sender, settings.secret_refresh);
-    let election = tokio::select! {
-        election = lease::Election::join(&client, &settings.namespace, &settings.identity) => election,
-        () = &mut shutdown => return Ok(()),
-    };
+    let election = lease::Election::join(&client, &settings.namespace, &settings.identity);
     let parts = run::Parts {
         client,
         identity: settings.identity,
@@ -117,14 +114,15 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Resu
         health,
         metrics,
     };
-    let result = tokio::select! {
-        () = run::run(parts) => Err(Error::Election),
-        () = &mut shutdown => Ok(()),
-    };
+    // The lease is kept while the last writes end.
+    let end = run::run(parts, shutdown).await;
     tracing::info!("shutting down");
     drop(watches);
     election.leave().await;
-    result
+    match end {
+        run::End::Shutdown => Ok(()),
+        run::End::Alone => Err(Error::Election),
+    }
 }
 
 /// Serves health on all addresses, since the kubelet asks at the pod's, and metrics where they were

@@ -4,7 +4,7 @@ mod args;
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::Args;
 
@@ -19,14 +19,8 @@ fn main() -> anyhow::Result<()> {
         .build()
         .context("cannot start the event loop")?;
     runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
-        let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for signals")?;
-        let shutdown = async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        };
+        let mut signals = Signals::new().context("cannot wait for signals")?;
+        let (shutdown, asked) = tokio::sync::oneshot::channel();
         let settings = args.into_settings();
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
@@ -38,6 +32,40 @@ fn main() -> anyhow::Result<()> {
             exempt_images = settings.options.exempt.len(),
             "nodeseal-operator starts"
         );
-        Ok(operator::run(settings, shutdown).await?)
+        let running = operator::run(settings, async {
+            // The other end is never dropped before.
+            let _ = asked.await;
+        });
+        let twice = async {
+            signals.next().await;
+            let _ = shutdown.send(());
+            signals.next().await;
+        };
+        tokio::select! {
+            ended = running => Ok(ended?),
+            () = twice => anyhow::bail!("a second signal: ended at once, the lease is left to run out"),
+        }
     })
+}
+
+/// SIGTERM, which a pod gets, and SIGINT, which a terminal sends.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }

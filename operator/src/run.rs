@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::Client;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use crate::fetch::Fetchers;
 use crate::health::Health;
 use crate::index::{Event, Index, Options, Write, WriteKey};
+use crate::lease::Leads;
 use crate::metrics::Metrics;
 use crate::record::About;
 use crate::writer::{self, WriteError};
@@ -27,6 +28,17 @@ const GATHER: Duration = Duration::from_millis(100);
 const BEAT: Duration = Duration::from_secs(10);
 /// The most events that are taken in at once.
 const BATCH: usize = 1000;
+/// How long the writes under way may take when the process shall end.
+const FINISH: Duration = Duration::from_secs(5);
+
+/// Why the loop ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It was asked to.
+    Shutdown,
+    /// Nobody watches the cluster any more, or nobody stands for election.
+    Alone,
+}
 
 /// What the loop works with.
 pub(crate) struct Parts {
@@ -37,7 +49,7 @@ pub(crate) struct Parts {
     pub(crate) events: mpsc::Receiver<Event>,
     pub(crate) fetchers: Fetchers,
     /// Whether this process leads.
-    pub(crate) leads: watch::Receiver<bool>,
+    pub(crate) leads: Leads,
     pub(crate) health: Arc<Health>,
     pub(crate) metrics: Arc<Metrics>,
 }
@@ -59,6 +71,7 @@ struct Loop {
     metrics: Arc<Metrics>,
     /// How many turns were taken.
     turn: u64,
+    leads: Leads,
     leader: bool,
     synced: bool,
     /// Handed out by the index and not begun; the newest about each object.
@@ -71,8 +84,8 @@ struct Loop {
     took: Duration,
 }
 
-/// Runs until the events end or nobody can lead any more.
-pub(crate) async fn run(parts: Parts) {
+/// Runs until `shutdown` comes, the events end, or nobody can lead any more.
+pub(crate) async fn run(parts: Parts, shutdown: impl Future<Output = ()>) -> End {
     let Parts {
         client,
         identity,
@@ -91,6 +104,7 @@ pub(crate) async fn run(parts: Parts) {
         health,
         metrics,
         turn: 0,
+        leads: leads.clone(),
         leader: false,
         synced: false,
         queue: BTreeMap::new(),
@@ -102,12 +116,17 @@ pub(crate) async fn run(parts: Parts) {
     let mut limiter: Interval = tokio::time::interval(PER_WRITE);
     limiter.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut batch = Vec::new();
+    let mut shutdown = std::pin::pin!(shutdown);
     loop {
         let may_write = state.next().is_some();
         tokio::select! {
+            () = &mut shutdown => {
+                state.finish(FINISH).await;
+                return End::Shutdown;
+            }
             count = events.recv_many(&mut batch, BATCH) => {
                 if count == 0 {
-                    return;
+                    return End::Alone;
                 }
                 for event in batch.drain(..) {
                     state.index.apply(event);
@@ -124,11 +143,10 @@ pub(crate) async fn run(parts: Parts) {
             _ = limiter.tick(), if may_write => state.begin(),
             () = tokio::time::sleep_until(state.wake) => state.reconcile(),
             changed = leads.changed() => {
-                if changed.is_err() {
-                    return;
+                if !changed {
+                    return End::Alone;
                 }
-                let leader = *leads.borrow_and_update();
-                state.lead(leader);
+                state.lead(leads.holds());
             }
         }
     }
@@ -156,6 +174,15 @@ impl Loop {
             self.index.resign();
         }
         self.soon();
+    }
+
+    /// Begins nothing any more and lets end what is under way.
+    async fn finish(&mut self, limit: Duration) {
+        self.queue.clear();
+        let all = async { while self.answers.join_next().await.is_some() {} };
+        if tokio::time::timeout(limit, all).await.is_err() {
+            tracing::warn!("{} writes had no answer yet", self.answers.len());
+        }
     }
 
     fn reconcile(&mut self) {
@@ -191,9 +218,10 @@ impl Loop {
         self.wake = Instant::now() + pause;
     }
 
-    /// The most urgent write about an object that no other write is under way for.
+    /// The most urgent write about an object that no other write is under way for. The lease is asked
+    /// each time: this process may have been stopped for longer than it holds.
     fn next(&self) -> Option<&WriteKey> {
-        if !self.leader || self.answers.len() >= UNDER_WAY {
+        if !self.leader || !self.leads.holds() || self.answers.len() >= UNDER_WAY {
             return None;
         }
         let free = self
@@ -238,3 +266,7 @@ impl Loop {
         self.soon();
     }
 }
+
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;
