@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use clap::error::ErrorKind;
 use policy::reference::{Reference, ReferenceError};
 use policy::text::is_label;
 
-use crate::output;
+use crate::cluster::policies::{self, Given};
+use crate::cluster::{self, ClusterArgs, Trouble};
+use crate::input;
 
 /// What is asked about: a pod's image, and the policies.
 #[derive(clap::Args)]
@@ -15,23 +16,32 @@ pub(crate) struct Asked {
     #[arg(value_name = "IMAGE", value_parser = image)]
     pub(crate) image: Reference,
     /// Files, folders with all folders in them (.yaml, .yml, .json), or `-` for standard input.
-    /// Any `ConfigMap`, `Secret` and `TrustRoot` that policies refer to belongs in there as well.
+    /// Any `ConfigMap`, `Secret` and `TrustRoot` that policies refer to belongs in there as well. The
+    /// policies of the cluster where it is left out.
     #[arg(short, long = "filename", value_name = "PATH")]
     pub(crate) filename: Vec<PathBuf>,
     /// The namespace of the pod; without it no policy of a namespace takes part.
     #[arg(short, long, value_name = "NS", value_parser = namespace)]
     pub(crate) namespace: Option<String>,
+    #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
 }
 
 impl Asked {
-    /// Ends the process where no policies are named.
-    pub(crate) fn needs_policies(&self, command: &str) {
+    /// The policies: of the files, or of the cluster where none are named.
+    pub(crate) fn policies(&self) -> Result<Given, Trouble> {
         if self.filename.is_empty() {
-            let message = format!(
-                "policies are read from files only in this version, not yet from a cluster: name them with -f, as in `nodeseal {command} IMAGE -f policies/`"
-            );
-            output::usage(ErrorKind::MissingRequiredArgument, message);
+            return cluster::runtime()?.block_on(async {
+                let client = cluster::connect(&self.cluster).await?;
+                policies::given(&client).await
+            });
         }
+        let loaded = input::load(&self.filename);
+        Ok(Given {
+            bundle: input::bundle(&loaded),
+            incomplete: input::is_incomplete(&loaded),
+            problems: loaded.problems,
+        })
     }
 }
 

@@ -10,7 +10,6 @@ use policy::version::Version;
 use serde::Serialize;
 
 use crate::arguments::Asked;
-use crate::input;
 use crate::output::{self, Answer, Format};
 use crate::runtime::Runtime;
 
@@ -18,11 +17,11 @@ use crate::runtime::Runtime;
 ///
 /// Shows which policies cover the image and by which scope, what each of them demands, and what
 /// each container runtime makes of it, with the entry of its files that decides. No signature is
-/// looked at, and nothing is fetched. A nodeSelector is not looked at either: the node is taken to be
+/// looked at, and no registry is asked. Without -f the policies of the cluster are taken, and what
+/// cannot be resolved from here (a Secret, a trust root behind TUF) as its nodes have it. A nodeSelector is not looked at either: the node is taken to be
 /// one that all policies select.
 #[derive(clap::Args)]
 #[command(
-    override_usage = "nodeseal explain <IMAGE> -f <PATH>... [OPTIONS]",
     after_help = "Exit codes: 0 explained, whatever the answer; 1 explained, without policies that are not valid; 2 wrong usage; 3 something could not be read, and nothing is explained."
 )]
 pub(crate) struct Args {
@@ -45,14 +44,18 @@ struct Report<'a> {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args, format: Format) -> Answer {
-    args.asked.needs_policies("explain");
-    let loaded = input::load(&args.asked.filename);
-    if input::is_incomplete(&loaded) {
-        output::print_problems(loaded.problems_of(Severity::Error));
+    let given = match args.asked.policies() {
+        Ok(given) => given,
+        Err(trouble) => {
+            output::error_line(trouble);
+            return Answer::Unknown;
+        }
+    };
+    if given.incomplete {
+        output::print_problems(given.problems_of(Severity::Error));
         output::error_line("some policies could not be read, so nothing certain can be said");
         return Answer::Unknown;
     }
-    let bundle = input::bundle(&loaded);
     let runtimes: Vec<capability::Runtime> = match args.runtime {
         Some(runtime) => vec![runtime.in_version(args.runtime_version)],
         None => [Runtime::CriO, Runtime::Containerd]
@@ -61,7 +64,7 @@ pub(crate) fn run(args: &Args, format: Format) -> Answer {
     };
     let namespace = args.asked.namespace.as_deref();
     let explanation = explain(
-        &bundle,
+        &given.bundle,
         &NodeFacts::default(),
         &args.asked.image,
         namespace,
@@ -70,12 +73,12 @@ pub(crate) fn run(args: &Args, format: Format) -> Answer {
     match format {
         Format::Json => output::print_json(&Report {
             explanation: &explanation,
-            problems: &loaded.problems,
+            problems: &given.problems,
         }),
         Format::Text => {
             // Notes are for `validate`.
             output::print_problems(
-                loaded
+                given
                     .problems
                     .iter()
                     .filter(|problem| problem.severity != Severity::Note),
@@ -83,7 +86,7 @@ pub(crate) fn run(args: &Args, format: Format) -> Answer {
             text::print(&explanation);
         }
     }
-    if loaded.has_errors() {
+    if given.has_errors() {
         output::error_line("what is not valid is left out of this answer");
         Answer::No
     } else {

@@ -21,7 +21,6 @@ use policy::verifier::{Access, Limits};
 use tokio::time::Instant;
 
 use crate::arguments::Asked;
-use crate::input;
 use crate::output::{self, Answer, Format};
 use report::{Report, Word};
 
@@ -31,10 +30,10 @@ use report::{Report, Word};
 /// node, with the proxies, registry hosts and credentials of this machine. A node may have others,
 /// and knows nothing of an imagePullSecret. A tag is looked up first; of a multi-arch image the index
 /// counts, which is what containerd asks about, unless `--index-signature` says otherwise. A nodeSelector is not looked at: the node is taken to
-/// be one that all policies select.
+/// be one that all policies select. Without -f the policies of the cluster are taken, and what cannot be
+/// resolved from here (a Secret, a trust root behind TUF) as its nodes have it.
 #[derive(clap::Args)]
 #[command(
-    override_usage = "nodeseal verify <IMAGE> -f <PATH>... [OPTIONS]",
     after_help = "Exit codes: 0 allowed; 1 denied, or policies are not valid; 2 wrong usage; 3 could not tell: the registry does not answer or wants credentials, or something could not be read."
 )]
 pub(crate) struct Args {
@@ -84,7 +83,6 @@ impl From<IndexSignature> for engine::IndexSignature {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args, format: Format) -> Answer {
-    args.asked.needs_policies("verify");
     let access = match access::of(args.docker_config.as_deref(), &args.certs_dir) {
         Ok(access) => access,
         Err(message) => {
@@ -92,21 +90,27 @@ pub(crate) fn run(args: &Args, format: Format) -> Answer {
             return Answer::Unknown;
         }
     };
-    let loaded = input::load(&args.asked.filename);
-    if loaded.has_errors() {
-        output::print_problems(loaded.problems_of(Severity::Error));
-        if input::is_incomplete(&loaded) {
+    let given = match args.asked.policies() {
+        Ok(given) => given,
+        Err(trouble) => {
+            output::error_line(trouble);
+            return Answer::Unknown;
+        }
+    };
+    if given.incomplete || given.has_errors() {
+        output::print_problems(given.problems_of(Severity::Error));
+        if given.incomplete {
             output::error_line("some policies could not be read, so nothing is verified");
             return Answer::Unknown;
         }
         output::error_line("not all policies are valid, so nothing is verified: mend them first");
         return Answer::No;
     }
-    let bundle = input::bundle(&loaded);
+    let bundle = &given.bundle;
     let namespace = args.asked.namespace.as_deref();
     let facts = NodeFacts::default();
-    let explanation = explain(&bundle, &facts, &args.asked.image, namespace, &[]);
-    let decision = decision(&bundle, &explanation);
+    let explanation = explain(bundle, &facts, &args.asked.image, namespace, &[]);
+    let decision = decision(bundle, &explanation);
     let report = if decided_without_signatures(&decision) {
         Report::of_policies(&explanation)
     } else {
@@ -124,11 +128,11 @@ pub(crate) fn run(args: &Args, format: Format) -> Answer {
             }
         }
     };
-    let report = report.with_problems(&loaded.problems);
+    let report = report.with_problems(&given.problems);
     match format {
         Format::Json => output::print_json(&report),
         Format::Text => {
-            output::print_problems(loaded.problems_of(Severity::Warning));
+            output::print_problems(given.problems_of(Severity::Warning));
             text::print(&report);
         }
     }
