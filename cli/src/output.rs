@@ -74,6 +74,12 @@ impl Paint {
         Self::decide(io::stdout().is_terminal())
     }
 
+    /// No colour.
+    #[cfg(test)]
+    pub(crate) fn plain() -> Self {
+        Self(false)
+    }
+
     /// For standard error.
     pub(crate) fn stderr() -> Self {
         Self::decide(io::stderr().is_terminal())

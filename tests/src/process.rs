@@ -43,6 +43,13 @@ impl Process {
         self.child.id()
     }
 
+    /// Waits until it has ended by itself, and says how.
+    pub async fn ended(&mut self, limit: Duration) -> Result<std::process::ExitStatus> {
+        let name = format!("{} to end", self.name);
+        let ended = wait_for(&name, limit, async || Ok(self.child.try_wait()?)).await;
+        ended.with_context(|| format!("the log of {}:\n{}", self.name, tail(&self.log())))
+    }
+
     /// Everything it has printed up to now.
     #[must_use]
     pub fn log(&self) -> String {

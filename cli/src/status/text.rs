@@ -401,7 +401,3 @@ impl<const N: usize> Table<N> {
         lines
     }
 }
-
-#[cfg(test)]
-#[path = "text_tests.rs"]
-mod tests;

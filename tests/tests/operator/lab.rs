@@ -1,5 +1,6 @@
 //! A cluster with the operator, and agents that do what the test says.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -65,7 +66,7 @@ impl Lab {
         Ok(lab)
     }
 
-    async fn apply_file(&self, file: &str) -> Result<()> {
+    pub(crate) async fn apply_file(&self, file: &str) -> Result<()> {
         let path = xtask::cache::workspace().join(file);
         let text = std::fs::read_to_string(&path)?;
         for document in text.split("\n---\n") {
@@ -115,12 +116,22 @@ impl Lab {
 
     /// Starts a replica with the rights of its service account.
     pub(crate) async fn operator(&mut self) -> Result<Operator> {
-        self.started += 1;
+        let kubeconfig = self.operators_kubeconfig().await?;
+        self.operator_with(&kubeconfig)
+    }
+
+    /// The rights of the operator's service account.
+    pub(crate) async fn operators_kubeconfig(&self) -> Result<PathBuf> {
         let token = self
             .plane
             .service_account_token(NAMESPACE, "nodeseal-operator", None)
             .await?;
-        let kubeconfig = self.plane.kubeconfig_for("operator", &token)?;
+        self.plane.kubeconfig_for("operator", &token)
+    }
+
+    /// Starts a replica that knows the cluster by this file.
+    pub(crate) fn operator_with(&mut self, kubeconfig: &Path) -> Result<Operator> {
+        self.started += 1;
         let health = ports::free()?.port();
         let mut command = Command::new(Product::Operator.locate()?);
         command
@@ -375,13 +386,15 @@ impl Operator {
         .await
     }
 
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) -> Result<()> {
+        let id = rustix::process::Pid::from_raw(i32::try_from(self.process.id())?);
+        rustix::process::kill_process(id.context("a process without id")?, signal)?;
+        Ok(())
+    }
+
     /// Ends it politely and waits until it is gone.
     pub(crate) async fn terminate(self) -> Result<()> {
-        let id = rustix::process::Pid::from_raw(i32::try_from(self.process.id())?);
-        rustix::process::kill_process(
-            id.context("a process without id")?,
-            rustix::process::Signal::TERM,
-        )?;
+        self.signal(rustix::process::Signal::TERM)?;
         process::wait_for("the operator to end", SOON, async || {
             Ok((self.health("/healthz").await == 0).then_some(()))
         })

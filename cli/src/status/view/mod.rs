@@ -386,7 +386,3 @@ fn notes(snapshot: &Snapshot) -> Vec<String> {
     }
     notes
 }
-
-#[cfg(test)]
-#[path = "tests.rs"]
-mod tests;
