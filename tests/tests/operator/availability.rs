@@ -198,7 +198,7 @@ async fn a_restart_from_nothing_changes_no_object_of_any_kind() -> Result<()> {
         "spec": { "keys": { "rekor": [pem()] } },
     }))
     .await?;
-    lab.trust_root("corp", "True Ready").await?;
+    lab.trust_root("corp", "True Resolved").await?;
     let mut logged = policy("logged", &["registry.example/logged"], &inline);
     logged["spec"]["authorities"][0]["transparencyLog"] = json!({ "trustRoot": "corp" });
     lab.apply(&logged).await?;
@@ -263,8 +263,12 @@ async fn an_api_server_that_is_away_at_the_start_is_waited_for() -> Result<()> {
         Ok((operator.health("/readyz").await == 200).then_some(()))
     })
     .await?;
-    lab.apply(&policy("p", &["registry.example/team"], &json!({ "data": pem() })))
-        .await?;
+    lab.apply(&policy(
+        "p",
+        &["registry.example/team"],
+        &json!({ "data": pem() }),
+    ))
+    .await?;
     lab.roll_out(&["a"], &["p"]).await?;
     Ok(())
 }

@@ -332,7 +332,7 @@ fn the_document_has_a_fixed_shape() {
     assert_eq!(
         json["policies"]["items"][0],
         json!({
-            "policy": "p", "state": "ready", "ready": "True", "nodes": "1/1", "mode": "Enforce",
+            "policy": "p", "state": "ready", "status": "True", "nodes": "1/1", "mode": "Enforce",
             "reason": "Ready", "message": "the policy is in force",
             "failed": 0, "unsupported": 0, "unreachable": 0,
         })
@@ -352,10 +352,10 @@ fn the_document_has_a_fixed_shape() {
             "enforcing",
             "message",
             "node",
-            "ready",
             "reason",
             "runtime",
             "state",
+            "status",
             "version"
         ]
     );

@@ -70,6 +70,7 @@ pub(super) struct PolicyRow {
     pub(super) policy: String,
     pub(super) state: State,
     /// The status of `Ready`; `Unknown` where there is none, or it is about an older spec.
+    #[serde(rename = "status")]
     pub(super) ready: String,
     /// `updated/selected`.
     pub(super) nodes: String,
@@ -86,6 +87,7 @@ pub(super) struct PolicyRow {
 pub(super) struct RootRow {
     pub(super) trust_root: String,
     pub(super) state: State,
+    #[serde(rename = "status")]
     pub(super) ready: String,
     pub(super) source: &'static str,
     pub(super) reason: String,

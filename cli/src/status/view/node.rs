@@ -13,6 +13,7 @@ use super::{Lag, NAMED, State, TOLD};
 pub(in super::super) struct NodeRow {
     pub(in super::super) node: String,
     pub(in super::super) state: State,
+    #[serde(rename = "status")]
     pub(in super::super) ready: String,
     pub(in super::super) runtime: Option<String>,
     pub(in super::super) version: Option<String>,
