@@ -16,6 +16,7 @@ pub enum SignedIdentity {
     },
     /// For a tag the very same `repository:tag`; for a digest the same repository. The signature
     /// must carry a tag or digest, which plain cosign signatures do not.
+    #[serde(deserialize_with = "nothing_more")]
     MatchRepoDigestOrExact,
     /// One given repository, whatever the image is called: for copies under another name.
     ExactRepository {
@@ -30,6 +31,15 @@ pub enum SignedIdentity {
         /// What stands in its place in signatures.
         signed_prefix: String,
     },
+}
+
+/// `deny_unknown_fields` does not reach variants without fields, and an ignored field could be one that
+/// denies.
+fn nothing_more<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Nothing {}
+    Nothing::deserialize(deserializer).map(|Nothing {}| ())
 }
 
 /// What to do with a signature that names only a digest and no repository, as the bundles do that
@@ -261,5 +271,21 @@ mod tests {
             rule.accepts(&image("other.example/a:1"), signed("other.example/a:1")),
             Ok(())
         );
+    }
+
+    #[test]
+    fn a_field_that_is_not_known_is_refused_in_every_form() {
+        for known in [
+            r#"{"type":"MatchRepository","unnamed":"Accept"}"#,
+            r#"{"type":"MatchRepoDigestOrExact"}"#,
+            r#"{"type":"ExactRepository","repository":"a.example/b"}"#,
+            r#"{"type":"RemapIdentity","prefix":"a.example","signedPrefix":"b.example"}"#,
+        ] {
+            let read = serde_json::from_str::<SignedIdentity>(known).unwrap();
+            assert_eq!(serde_json::to_string(&read).unwrap(), known);
+            let more = known.replace('}', r#","later":1}"#);
+            let read = serde_json::from_str::<SignedIdentity>(&more);
+            assert!(read.is_err(), "{more}: {read:?}");
+        }
     }
 }
