@@ -244,3 +244,41 @@ fn every_command_has_a_help_text_that_names_its_exit_codes() {
     let whole = nodeseal(&["--help"], "");
     assert!(text(&whole.stdout).starts_with("Image-signature policies that every node enforces"));
 }
+
+#[test]
+fn installed_as_a_plugin_of_kubectl_it_is_called_as_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let plugin = folder.path().join("kubectl-nodeseal");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_nodeseal"), &plugin).unwrap();
+    for (program, name) in [
+        (plugin.as_path(), "kubectl nodeseal"),
+        (Path::new(env!("CARGO_BIN_EXE_nodeseal")), "nodeseal"),
+    ] {
+        let output = std::process::Command::new(program)
+            .args(["status", "--help"])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        let help = text(&output.stdout);
+        assert!(help.contains(&format!("Usage: {name} status ")), "{help}");
+        let output = std::process::Command::new(program).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        let help = text(&output.stderr);
+        assert!(help.contains(&format!("Usage: {name} [OPTIONS]")), "{help}");
+    }
+}
+
+#[test]
+fn without_files_and_without_a_cluster_nobody_can_tell() {
+    for command in ["explain", "verify"] {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_nodeseal"))
+            .args([command, "registry.example.com/app:v1"])
+            .env("KUBECONFIG", "/nonexistent")
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(3));
+        let stderr = text(&output.stderr);
+        assert!(stderr.contains("error: no cluster: "), "{stderr}");
+        assert!(stderr.contains("--kubeconfig"), "{stderr}");
+    }
+}

@@ -53,7 +53,10 @@ fn recorded(case: &Path, extension: &str, make: impl Fn() -> Vec<u8>) -> Vec<u8>
         fs::write(&path, make()).unwrap();
     }
     fs::read(&path).unwrap_or_else(|error| {
-        panic!("{}: {error}; record it with NODESEAL_RECORD=1", path.display())
+        panic!(
+            "{}: {error}; record it with NODESEAL_RECORD=1",
+            path.display()
+        )
     })
 }
 
@@ -83,15 +86,16 @@ fn recorded_objects_are_read_to_the_same_policies_and_digests() {
         let object: PolicyBundle = serde_json::from_slice(&bytes).unwrap();
         assert_eq!(object.spec.format, FORMAT);
         let name = object.metadata.name.unwrap();
-        let read = decode(&name, &object.spec).unwrap_or_else(|error| {
-            panic!("{}: {error}", case.display())
-        });
+        let read = decode(&name, &object.spec)
+            .unwrap_or_else(|error| panic!("{}: {error}", case.display()));
         assert_eq!(read, bundle, "{}", case.display());
         assert_eq!(object_name(&read.digest()), name);
         // Policies are told apart by their digests, across bundles and versions.
         let digests = |bundle: &Bundle| -> Vec<(String, Digest)> {
             let policies = bundle.policies();
-            policies.map(|it| (it.id().to_string(), it.digest())).collect()
+            policies
+                .map(|it| (it.id().to_string(), it.digest()))
+                .collect()
         };
         assert_eq!(digests(&read), digests(&bundle));
     }

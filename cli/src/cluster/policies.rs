@@ -120,15 +120,12 @@ fn id(object: &Value) -> PolicyId {
 fn source(object: &Value) -> Source {
     let mut object = object.clone();
     let kind = object["kind"].as_str().unwrap_or_default();
-    let mut name = format!("{PLACE}:{kind}/{}", id(&object));
+    let name = format!("{PLACE}:{kind}/{}", id(&object));
     if let Some(fields) = object.as_object_mut() {
         fields.remove("status");
     }
     if let Some(metadata) = object["metadata"].as_object_mut() {
         metadata.retain(|_, value| !value.is_null());
-    }
-    if name == format!("{PLACE}:/") {
-        name = PLACE.to_owned();
     }
     let text = object.to_string();
     Source { name, text }

@@ -32,6 +32,7 @@ use view::{All, Detail, View};
 #[command(
     after_help = "Exit codes: 0 everything that was asked about is ready; 1 something is not, or there is no such policy; 2 wrong usage; 3 could not tell: no cluster, no rights, or nodeseal is not installed there. A watch that is ended (Ctrl-C) has the code of what it showed last. To wait in a script: `kubectl wait --for=condition=Ready cisp/NAME`."
 )]
+#[allow(clippy::struct_excessive_bools, reason = "they are flags")]
 pub(crate) struct Args {
     /// One policy: `name`, or `namespace/name`.
     #[arg(value_name = "POLICY", value_parser = named)]

@@ -8,6 +8,8 @@ use rustix::termios::tcgetwinsize;
 const BEGIN: &str = "\u{1b}[?7l\u{1b}[?25l";
 /// All as it was.
 const END: &str = "\u{1b}[?7h\u{1b}[?25h";
+/// What the last picture had there is wiped out.
+const END_OF_LINE: &str = "\u{1b}[K\n";
 /// For a terminal that does not say how large it is.
 const ROWS: usize = 24;
 
@@ -43,26 +45,27 @@ fn write(out: &mut StdoutLock<'_>, text: &str) -> io::Result<()> {
 }
 
 fn frame(lines: &[String], rows: usize, drawn: &mut usize) -> String {
-    let mut frame = String::from(BEGIN);
-    if *drawn > 0 {
-        // The terminal may have become smaller: what has left it upwards cannot be reached.
-        let up = (*drawn).min(rows - 1);
-        frame.push_str(&format!("\u{1b}[{up}A\r"));
-    }
+    // The terminal may have become smaller: what has left it upwards cannot be reached.
+    let up = (*drawn).min(rows - 1);
+    let back = if up > 0 {
+        format!("\u{1b}[{up}A\r")
+    } else {
+        String::new()
+    };
     let fits = rows - 1;
     let cut = lines.len() > fits;
     let shown = if cut { fits - 1 } else { lines.len() };
+    let mut parts: Vec<&str> = vec![BEGIN, &back];
     for line in lines.iter().take(shown) {
-        frame.push_str(line);
-        frame.push_str("\u{1b}[K\n");
+        parts.extend([line, END_OF_LINE]);
     }
+    let rest = format!("… {} more lines", lines.len() - shown);
     if cut {
-        let hidden = lines.len() - shown;
-        frame.push_str(&format!("… {hidden} more lines\u{1b}[K\n"));
+        parts.extend([&rest, END_OF_LINE]);
     }
-    frame.push_str("\u{1b}[J");
+    parts.push("\u{1b}[J");
     *drawn = shown + usize::from(cut);
-    frame
+    parts.concat()
 }
 
 #[cfg(test)]

@@ -142,7 +142,7 @@ fn share(what: &str, count: Count) -> String {
     let mut text = format!("{what} {ready}/{total} ready");
     for (number, word) in [(failed, "failed"), (waiting, "waiting")] {
         if number > 0 {
-            text.push_str(&format!(" ({number} {word})"));
+            text = format!("{text} ({number} {word})");
         }
     }
     text

@@ -172,7 +172,6 @@ pub(super) fn view(snapshot: &Snapshot, all: All) -> View {
     lagging.extend(node::lags(&nodes));
     let stale_roots = roots.iter().filter(|row| row.state != State::Ready);
     lagging.extend(stale_roots.take(TOLD).map(lag_of_root));
-    let notes = notes(snapshot);
     let policies = rows(policies, |row| row.state, all.policies);
     let nodes = rows(nodes, |row| row.state, all.nodes);
     let trust_roots = rows(roots, |row| row.state, all.policies);
@@ -187,7 +186,7 @@ pub(super) fn view(snapshot: &Snapshot, all: All) -> View {
         nodes,
         trust_roots,
         lagging,
-        notes,
+        notes: notes(snapshot),
     }
 }
 
@@ -308,8 +307,8 @@ fn configuration(snapshot: &Snapshot, policies: &[PolicyRow]) -> Configuration {
     if config.stopped {
         answer.enforcement = "Disabled";
         answer.state = State::Failed;
-        answer.reason = "Disabled".to_owned();
-        answer.message = "the emergency stop is on and nothing is enforced: set spec.enforcement of the EnforcementConfig to Enabled".to_owned();
+        "Disabled".clone_into(&mut answer.reason);
+        "the emergency stop is on and nothing is enforced: set spec.enforcement of the EnforcementConfig to Enabled".clone_into(&mut answer.message);
     }
     answer
 }
@@ -362,12 +361,12 @@ fn notes(snapshot: &Snapshot) -> Vec<String> {
         notes.push("there is no NodeImagePolicy: the operator makes one for each node, see whether it runs, `kubectl -n nodeseal-system get pods`".to_owned());
     }
     let unverified = snapshot.nodes.values().filter(|node| node.unverified > 0);
-    let (nodes, images) = unverified.fold((0, 0_i64), |(nodes, images), node| {
-        (nodes + 1, images + i64::from(node.unverified))
+    let (with, images) = unverified.fold((0, 0_i64), |(with, images), node| {
+        (with + 1, images + i64::from(node.unverified))
     });
-    if nodes > 0 {
+    if with > 0 {
         notes.push(format!(
-            "on {nodes} nodes there are {images} covered images that no verdict let in; status.unverified of their NodeImagePolicy names them"
+            "on {with} nodes there are {images} covered images that no verdict let in; status.unverified of their NodeImagePolicy names them"
         ));
     }
     let mut versions: BTreeMap<&str, usize> = BTreeMap::new();

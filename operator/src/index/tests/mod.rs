@@ -7,6 +7,7 @@ mod policies;
 mod roots;
 mod scale;
 mod settings;
+mod skew;
 mod tenants;
 mod world;
 
