@@ -283,7 +283,6 @@ fn nothing_is_explained_where_some_policies_could_not_be_read() {
 fn wrong_usage_says_what_is_wrong() {
     for (arguments, message) in [
         (&["explain"][..], "<IMAGE>"),
-        (&["explain", IMAGE], "name them with -f, as in"),
         (
             &["explain", "https://a.example/app", "-f", "-"],
             "an image has no scheme in front",

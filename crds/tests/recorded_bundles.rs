@@ -8,7 +8,7 @@
 //! was released is never changed: a field that comes later is written only where it differs from its
 //! default.
 
-#![allow(clippy::unwrap_used, reason = "it is how a test fails")]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "it is how a test fails")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
+use k8s_openapi::api::rbac::v1::ClusterRole;
+use kube::{Api, ResourceExt as _};
 use serde_json::{Value, json};
 use tokio::process::Command as Run;
 use xtask::product::Product;
@@ -59,6 +61,15 @@ pub(crate) async fn account(lab: &Lab, name: &str) -> Result<PathBuf> {
 /// `view` holds its rules, by its label; nobody puts them together here.
 pub(crate) async fn viewer(lab: &Lab) -> Result<PathBuf> {
     lab.apply_file("config/base/viewer.yaml").await?;
+    let role = Api::<ClusterRole>::all(lab.client.clone())
+        .get("nodeseal-viewer")
+        .await?;
+    let label = "rbac.authorization.k8s.io/aggregate-to-view";
+    let is_part = role
+        .labels()
+        .get(label)
+        .is_some_and(|value| value == "true");
+    anyhow::ensure!(is_part, "nodeseal-viewer is no part of view");
     let file = account(lab, "viewer").await?;
     lab.apply(&json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
