@@ -144,6 +144,7 @@ async fn a_leader_that_was_stopped_past_its_lease_follows_when_it_wakes() -> Res
     leads(&lab, &one, SOON).await?;
     let two = lab.operator().await?;
     two.ready().await?;
+    lab.roll_out(&["a"], &[]).await?;
     let inline = json!({ "data": pem() });
     // It is stopped with its hands full.
     for number in 0..40 {
@@ -199,11 +200,15 @@ async fn a_restart_from_nothing_changes_no_object_of_any_kind() -> Result<()> {
     }))
     .await?;
     lab.trust_root("corp", "True Resolved").await?;
+    // One at a time, so that no bundle of a state in between is still on its way at the end.
+    lab.roll_out(&["a", "b"], &[]).await?;
     let mut logged = policy("logged", &["registry.example/logged"], &inline);
     logged["spec"]["authorities"][0]["transparencyLog"] = json!({ "trustRoot": "corp" });
     lab.apply(&logged).await?;
+    lab.roll_out(&["a", "b"], &["logged"]).await?;
     lab.apply(&policy("p", &["registry.example/team"], &inline))
         .await?;
+    lab.roll_out(&["a", "b"], &["logged", "p"]).await?;
     let mut own = policy("own", &["registry.example/app"], &inline);
     own["kind"] = "ImageSignaturePolicy".into();
     own["metadata"]["namespace"] = "default".into();

@@ -305,6 +305,8 @@ async fn two_replicas_hand_over() -> Result<()> {
     leads(&lab, one.process.id()).await?;
     let two = lab.operator().await?;
     two.ready().await?;
+    // So that the first bundle is not still on its way when the others are compared.
+    lab.roll_out(&["a"], &[]).await?;
     lab.apply(&policy("p", &["a.example"], &json!({ "data": pem() })))
         .await?;
     lab.roll_out(&["a"], &["p"]).await?;
