@@ -67,13 +67,6 @@ fn a_policy_of_another_namespace_takes_no_part() {
 }
 
 #[test]
-fn without_files_there_is_no_policy_yet() {
-    let output = nodeseal(&["verify", IMAGE], "");
-    assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output.stderr).contains("name them with -f"));
-}
-
-#[test]
 fn what_is_not_valid_stops_it_before_any_verdict() {
     let broken = policy(SCOPE).replace("BEGIN PUBLIC KEY", "BEGIN NOTHING");
     let output = verify(OTHER, &[], &broken);
