@@ -17,7 +17,7 @@ use crate::lab::{Lab, NAMESPACE, Operator, SOON, policy};
 use crate::pem;
 
 /// Longer than a lease lasts that nobody gave back, with time to notice.
-const LEASE: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_mins(1);
 
 fn leases(lab: &Lab) -> Api<Lease> {
     Api::namespaced(lab.client.clone(), NAMESPACE)

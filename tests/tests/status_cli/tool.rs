@@ -57,7 +57,7 @@ pub(crate) async fn account(lab: &Lab, name: &str) -> Result<PathBuf> {
     lab.plane.kubeconfig_for(name, &token.await?)
 }
 
-/// Binds the ClusterRole of `config/base/viewer.yaml` to that account, and nothing else. In a cluster
+/// Binds the `ClusterRole` of `config/base/viewer.yaml` to that account, and nothing else. In a cluster
 /// `view` holds its rules, by its label; nobody puts them together here.
 pub(crate) async fn viewer(lab: &Lab) -> Result<PathBuf> {
     lab.apply_file("config/base/viewer.yaml").await?;

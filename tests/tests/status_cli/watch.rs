@@ -14,7 +14,7 @@ use crate::pem;
 use crate::tool::{program, viewer};
 
 /// For what comes only after a connection was lost and tried again.
-const LATE: Duration = Duration::from_secs(60);
+const LATE: Duration = Duration::from_mins(1);
 
 struct Watch {
     child: Child,
