@@ -14,6 +14,7 @@
 // The doc comments of fields become `kubectl explain`, where kinds stand without backticks.
 #![allow(clippy::doc_markdown)]
 
+pub mod advice;
 mod beside;
 pub mod bundle;
 pub mod convert;

@@ -5,9 +5,12 @@ mod loaded;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use policy::advice::{Around, Input};
+use policy::bundle::Settings;
 use policy::model::PolicyId;
 use policy::trust::Parsed;
 
+use crate::advice;
 use crate::beside::Beside;
 use crate::files::Read;
 use crate::limits;
@@ -17,6 +20,7 @@ use crate::types::EnforcementConfigSpec;
 use crate::validate::catalog::Kind;
 use crate::validate::cel::Rules;
 use crate::validate::object::{self, ObjectName, Subject};
+use crate::validate::program;
 use crate::validate::report::Report;
 use crate::validate::{self, Valid};
 
@@ -66,6 +70,7 @@ pub fn load(sources: &[Source]) -> Loaded {
     candidates.sort_by_key(|candidate| candidate.kind.name != TRUST_ROOT);
     let mut rules = Rules::default();
     let mut config = None;
+    let mut inputs = Vec::new();
     for candidate in candidates {
         let Candidate {
             document,
@@ -74,7 +79,8 @@ pub fn load(sources: &[Source]) -> Loaded {
         } = &candidate;
         let mut report = Report::new(document, &name.to_string());
         match validate::check(&mut report, &mut rules, document, kind, name, &beside) {
-            Some(Valid::Policy(policy)) => {
+            Some(Valid::Policy(policy, input)) => {
+                inputs.push((*input, *document, name.to_string()));
                 loaded.policies.push(LoadedPolicy {
                     policy: *policy,
                     source: source(document),
@@ -100,6 +106,8 @@ pub fn load(sources: &[Source]) -> Loaded {
         }
         loaded.problems.extend(report.finish());
     }
+    let settings = config.as_ref().map(|(_, config, _)| &config.settings);
+    advise_together(&mut loaded, inputs, settings);
     if let Some((spec, config, source)) = config {
         limits::check(&mut loaded, &documents, &config);
         loaded.settings = Some(config.settings);
@@ -108,6 +116,31 @@ pub fn load(sources: &[Source]) -> Loaded {
     }
     sort(&mut loaded);
     loaded
+}
+
+/// Adds what the valid policies and the configuration make of each other. The product's own images
+/// are not known here.
+fn advise_together(
+    loaded: &mut Loaded,
+    policies: Vec<(Input, &Document, String)>,
+    settings: Option<&Settings>,
+) {
+    let around = settings.map(|settings| Around {
+        exempt: settings.exempt_images.clone(),
+        default_action: settings.default_action,
+        ..Around::default()
+    });
+    let places: Vec<(PolicyId, &Document, String)> = policies
+        .iter()
+        .map(|(input, document, name)| (input.id.clone(), *document, name.clone()))
+        .collect();
+    let inputs: Vec<Input> = policies.into_iter().map(|(input, ..)| input).collect();
+    let all = advice::together(&inputs, &around.unwrap_or_default());
+    for (id, document, name) in places {
+        let mut report = Report::new(document, &name);
+        program::warn(&mut report, all.get(&id).map_or(&[][..], Vec::as_slice));
+        loaded.problems.extend(report.finish());
+    }
 }
 
 /// Notes an object that is not valid.

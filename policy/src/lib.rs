@@ -12,6 +12,7 @@
 //! to entry whose most specific hit already holds everything that applies to an image, and
 //! [`containerd::render`] writes that table as the files of a node.
 
+pub mod advice;
 pub mod aggregate;
 pub mod authority;
 pub mod bundle;

@@ -21,6 +21,27 @@ pub fn is_label(text: &str) -> bool {
         && !text.ends_with('-')
 }
 
+/// Whether a text is certainly no key material: it is one short line without PEM markers, and
+/// without long runs of base64 (the body of an Ed25519 private key is one such line) or of hex. The
+/// digest of an image is none.
+#[must_use]
+pub fn may_be_shown(text: &str) -> bool {
+    let (text, digest) = text.rsplit_once("@sha256:").unwrap_or((text, ""));
+    let is_digest = digest.is_empty() || digest.len() == 64 && digest.chars().all(is_hex);
+    // Both alphabets: the one of URLs has `-` and `_`.
+    let is_base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=' | '-' | '_');
+    let base64 = text
+        .split(|c| !is_base64(c))
+        .any(|run| run.len() >= 40 && run.contains(|c: char| c.is_ascii_uppercase()));
+    let hex = text.split(|c| !is_hex(c)).any(|run| run.len() >= 32);
+    let plain = text.chars().all(|c| !c.is_control());
+    plain && is_digest && !base64 && !hex && text.len() <= 100 && !text.contains("-----")
+}
+
+fn is_hex(c: char) -> bool {
+    c.is_ascii_hexdigit()
+}
+
 fn is_invisible(c: char) -> bool {
     matches!(
         c,

@@ -107,6 +107,13 @@ pub fn policy(
     signers.finish(made)
 }
 
+/// Which name a signature must carry; the default where the spec does not say so in a valid way.
+pub(crate) fn identity_or_default(
+    spec: Option<&SignedIdentity>,
+) -> policy::identity::SignedIdentity {
+    signed_identity(&mut Report::default(), spec)
+}
+
 fn signed_identity(
     report: &mut Report,
     spec: Option<&SignedIdentity>,

@@ -8,7 +8,6 @@
 
 pub(crate) mod catalog;
 pub(crate) mod cel;
-mod identity;
 mod metadata;
 pub(crate) mod object;
 mod private_key;
@@ -21,11 +20,13 @@ mod text;
 pub(crate) use structural::join;
 pub(crate) use text::{closest, listed, may_be_shown, quoted, some_of};
 
+use policy::advice::Input;
 use policy::model::{Policy, PolicyId};
 use policy::problem::Reason;
 use policy::trust::Parsed;
 use serde::de::DeserializeOwned;
 
+use crate::advice;
 use crate::beside::Beside;
 use crate::convert::{self, Configuration};
 use crate::manifest::Document;
@@ -41,8 +42,8 @@ use report::Report;
 
 /// What a valid object is.
 pub(crate) enum Valid {
-    /// Either kind of policy.
-    Policy(Box<Policy>),
+    /// Either kind of policy, and what advice is about.
+    Policy(Box<Policy>, Box<Input>),
     /// The configuration, and what it says.
     Config(Box<EnforcementConfigSpec>, Box<Configuration>),
     /// What keyless signatures are checked against.
@@ -74,9 +75,10 @@ fn program_layer(
     beside: &Beside,
     json: serde_json::Value,
 ) -> Option<Valid> {
-    let mut policy = |id, spec: &_, on_unsupported| {
+    let mut policy = |id: PolicyId, spec: &_, selector, on_unsupported| {
+        let input = advice::input(id.clone(), spec, selector);
         program::policy(report, document, beside, id, spec, on_unsupported)
-            .map(|policy| Valid::Policy(Box::new(policy)))
+            .map(|policy| Valid::Policy(Box::new(policy), Box::new(input)))
     };
     match kind.name.as_str() {
         "ClusterImageSignaturePolicy" => {
@@ -86,6 +88,7 @@ fn program_layer(
                     name: name.name.clone(),
                 },
                 &spec.policy,
+                spec.node_selector.as_ref(),
                 spec.on_unsupported,
             );
             if spec.node_selector.is_some() {
@@ -109,11 +112,13 @@ fn program_layer(
                     name: name.name.clone(),
                 },
                 &spec.policy,
+                None,
                 OnUnsupported::Ignore,
             )
         }
         "EnforcementConfig" => {
             let spec: EnforcementConfigSpec = spec(json)?;
+            program::warn(report, &advice::config(&spec));
             match convert::configuration(&spec) {
                 Ok(valid) => Some(Valid::Config(Box::new(spec), Box::new(valid))),
                 Err(problems) => {

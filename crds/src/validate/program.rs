@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use policy::model::{Policy, PolicyId};
-use policy::scope::{Scope, ScopeVersion};
 use policy::trust::{Parsed, TrustRoot};
 
-use super::identity;
 use super::report::Report;
+use crate::advice::{self, Advice};
 use crate::beside::Beside;
 use crate::convert::{
     self, FieldProblem, Holder, KeyReference, Keys, Place, RootUnavailable, Unavailable,
@@ -15,7 +14,7 @@ use crate::convert::{
 use crate::keys::lines_before;
 use crate::manifest::Document;
 use crate::problem::{Layer, Severity};
-use crate::types::{IdentityType, OnUnsupported, PolicySpec, TrustRootSpec};
+use crate::types::{OnUnsupported, PolicySpec, TrustRootSpec};
 
 /// What stands in an object's own file and beside it.
 struct Files<'a> {
@@ -87,9 +86,10 @@ pub(crate) fn policy(
     on_unsupported: OnUnsupported,
 ) -> Option<Policy> {
     let files = Files { document, beside };
+    let own_id = id.clone();
     let policy = convert::policy(id, spec, on_unsupported, &files);
     let policy = policy.map_err(|problems| add(report, problems)).ok();
-    warn(report, spec);
+    warn(report, &advice::alone(&advice::input(own_id, spec, None)));
     policy
 }
 
@@ -122,32 +122,15 @@ pub(crate) fn add(report: &mut Report<'_>, problems: Vec<FieldProblem>) {
     }
 }
 
-/// What is valid and may still surprise.
-fn warn(report: &mut Report<'_>, spec: &PolicySpec) {
-    identity::warn(report, spec);
-    for (index, text) in spec.scopes.iter().enumerate() {
-        let scope = Scope::parse(text);
-        if let Ok(Some(ScopeVersion::Tag(_))) = scope.as_ref().map(Scope::version) {
-            let message = "a tag scope does not cover pods that pin a digest, even the one of this tag: use the repository, or the digest";
-            let field = format!("spec.scopes[{index}]");
-            report.add(
-                Layer::Program,
-                Severity::Warning,
-                &field,
-                "TagScope",
-                message,
-            );
-        }
-    }
-    let kind = spec.signed_identity.as_ref().map(|identity| identity.kind);
-    if let Some(IdentityType::MatchRepoDigestOrExact | IdentityType::RemapIdentity) = kind {
-        let message = "this type demands a tag in the signature, which plain cosign signatures do not carry: sign with one, or use MatchRepository";
-        report.add(
-            Layer::Program,
-            Severity::Warning,
-            "spec.signedIdentity.type",
-            "TagInSignature",
-            message,
-        );
+/// Adds what is valid and may still surprise.
+pub(crate) fn warn(report: &mut Report<'_>, all: &[Advice]) {
+    for Advice {
+        field,
+        word,
+        message,
+    } in all
+    {
+        let layer = Layer::Program;
+        report.add(layer, Severity::Warning, field, word.as_str(), message);
     }
 }

@@ -1,5 +1,7 @@
 //! Words of messages: safe quotes and suggestions.
 
+pub(crate) use policy::text::may_be_shown;
+
 /// A value as it may stand in a message: short texts in quotes, never what may be key material.
 pub(crate) fn quoted(text: &str) -> String {
     if may_be_shown(text) {
@@ -7,26 +9,6 @@ pub(crate) fn quoted(text: &str) -> String {
     } else {
         format!("a text of {} characters", text.chars().count())
     }
-}
-
-/// Whether a text is certainly no key material: it is one short line without PEM markers, and
-/// without long runs of base64 (the body of an Ed25519 private key is one such line) or of hex. The
-/// digest of an image is none.
-pub(crate) fn may_be_shown(text: &str) -> bool {
-    let (text, digest) = text.rsplit_once("@sha256:").unwrap_or((text, ""));
-    let is_digest = digest.is_empty() || digest.len() == 64 && digest.chars().all(is_hex);
-    // Both alphabets: the one of URLs has `-` and `_`.
-    let is_base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=' | '-' | '_');
-    let base64 = text
-        .split(|c| !is_base64(c))
-        .any(|run| run.len() >= 40 && run.contains(|c: char| c.is_ascii_uppercase()));
-    let hex = text.split(|c| !is_hex(c)).any(|run| run.len() >= 32);
-    let plain = text.chars().all(|c| !c.is_control());
-    plain && is_digest && !base64 && !hex && text.len() <= 100 && !text.contains("-----")
-}
-
-fn is_hex(c: char) -> bool {
-    c.is_ascii_hexdigit()
 }
 
 /// Which of `known` was probably meant.

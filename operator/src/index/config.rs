@@ -3,7 +3,8 @@
 use crds::convert::{self, Configuration};
 use crds::types::{Enforcement, EnforcementConfigSpec, EnforcementConfigStatus};
 use jiff::Timestamp;
-use policy::aggregate::{Finding, Truth, reason};
+use policy::advice::Advice;
+use policy::aggregate::{Finding, Truth, reason, warnings};
 use policy::bundle::Settings;
 use policy::problem::Reason;
 
@@ -20,6 +21,8 @@ pub(crate) struct Config {
     pub(crate) disabled: bool,
     /// What is wrong with the object as it is now.
     problem: Option<Finding>,
+    /// What there is to know about it where nothing is wrong.
+    pub(crate) advice: Vec<Advice>,
     /// The object was deleted, and its values outlive it.
     deleted: bool,
     /// Whether valid values were ever seen.
@@ -34,6 +37,7 @@ impl Config {
         let Some(object) = object else {
             self.deleted |= self.seen.take().is_some() && self.known;
             self.problem = None;
+            self.advice.clear();
             return;
         };
         let now = (object.meta.uid.clone(), object.meta.generation);
@@ -50,12 +54,13 @@ impl Config {
                     .map_or(Reason::Invalid, |first| first.reason);
                 Finding::new(first.as_str(), words(&problems))
             });
-            made.map(|made| (made, spec.enforcement))
+            made.map(|made| (made, spec))
         });
         match configuration {
-            Ok((configuration, enforcement)) => {
+            Ok((configuration, spec)) => {
                 self.in_force = configuration;
-                self.disabled = enforcement == Enforcement::Disabled;
+                self.disabled = spec.enforcement == Enforcement::Disabled;
+                self.advice = crds::advice::config(spec);
                 self.problem = None;
                 self.known = true;
             }
@@ -64,6 +69,7 @@ impl Config {
                 let stop = |spec: &EnforcementConfigSpec| spec.enforcement == Enforcement::Disabled;
                 self.disabled |= object.spec.as_ref().is_ok_and(stop);
                 self.problem = Some(problem);
+                self.advice.clear();
             }
         }
     }
@@ -100,7 +106,8 @@ impl Config {
 
     /// The status of the object as it is now.
     pub(crate) fn status(&self, object: &ConfigObject, now: Timestamp) -> EnforcementConfigStatus {
-        let good = Finding::new(reason::VALID, "the configuration is in force");
+        let message = format!("the configuration is in force{}", warnings(&self.advice));
+        let good = Finding::new(reason::VALID, message);
         let (truth, finding) = match &self.problem {
             None => (Truth::True, good),
             Some(Finding { reason, message }) => {

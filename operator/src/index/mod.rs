@@ -18,6 +18,7 @@
 //! a new process write nothing. No write is handed out before every kind was listed whole and every
 //! reference was looked at, because what is not known yet would look like what is gone.
 
+mod advice;
 mod capability;
 mod compile;
 mod config;
@@ -46,6 +47,7 @@ use policy::digest::Digest;
 use policy::model::PolicyId;
 use policy::scope::Scope;
 
+use self::advice::Advices;
 use self::capability::Capabilities;
 use self::config::Config;
 use self::forms::Forms;
@@ -140,6 +142,7 @@ pub struct Index {
     forms: Forms,
     config: Config,
     capabilities: Capabilities,
+    advices: Advices,
     names: Names,
     release: Release,
     outbox: Outbox,
@@ -251,6 +254,7 @@ impl Index {
         if !self.observe() {
             return Vec::new();
         }
+        self.advise();
         let classes = Classes::new(self.nodes.iter(), self.policies());
         let selections = self.selections(&classes);
         let plan = self.plan(&classes, &selections, now);
@@ -262,6 +266,15 @@ impl Index {
         self.outbox.end();
         writes.sort_by_key(Write::rank);
         writes
+    }
+
+    /// Finds out what there is to know about the policies in force.
+    fn advise(&mut self) {
+        let policies = policies(&self.cluster_policies, &self.namespaced_policies);
+        let (settings, own) = (&self.config.in_force.settings, &self.options.exempt);
+        if self.advices.update(policies, &self.forms, settings, own) {
+            self.notices.look_again();
+        }
     }
 
     /// Works out the forms of all policies without writing anything: what a process does that does

@@ -158,7 +158,7 @@ impl Index {
                 report: view.own.and_then(|own| own.report.as_ref()),
             }
         });
-        let summary = aggregate(&spec, nodes);
+        let summary = aggregate(&spec, nodes).advised(self.advices.of(&object.id));
         Some(status(object, in_force.as_ref(), summary, now))
     }
 }

@@ -12,6 +12,7 @@
 //! `Reconciling` and `Stalled` are there only while true, which is how kstatus reads them. There is
 //! no clock here: whoever writes the status keeps the transition times.
 
+mod advised;
 mod compatible;
 mod conditions;
 mod node;
@@ -19,6 +20,7 @@ mod node;
 use crate::digest::Digest;
 use crate::problem::Reason;
 
+pub use self::advised::{MAX_ADVICE, warnings};
 pub use self::compatible::severity;
 pub use self::conditions::{Condition, ConditionType, Truth, reason};
 pub use self::node::{Class, Node, Report};

@@ -23,7 +23,7 @@ const CONTAINERD: Peer = Peer {
 };
 
 /// All peers, in the order in which the tests come to need them.
-pub const PEERS: [Peer; 15] = [
+pub const PEERS: [Peer; 16] = [
     Peer {
         name: "containerd",
         ldflags: "-X github.com/containerd/containerd/v2/version.Version=v2.2.1",
@@ -150,6 +150,15 @@ pub const PEERS: [Peer; 15] = [
             package: ".",
             built: "judge",
             name: "judge",
+        }],
+        ..PLAIN
+    },
+    Peer {
+        name: "kstatus",
+        binaries: &[Binary {
+            package: ".",
+            built: "kstatus",
+            name: "kstatus",
         }],
         ..PLAIN
     },

@@ -43,7 +43,7 @@ pub(crate) struct Item {
     pub(crate) since: Option<Timestamp>,
 }
 
-type Matters = BTreeMap<Topic, Matter>;
+pub(super) type Matters = BTreeMap<Topic, Matter>;
 /// Nodes by what was said about an image.
 type Said<'a> = BTreeMap<(&'a str, &'a str), BTreeSet<&'a str>>;
 
@@ -56,7 +56,7 @@ impl Index {
             own.filter(|own| own.has_news())
         };
         self.make_tables(tables, told());
-        let mut matters = Matters::new();
+        let mut matters = self.advised();
         let mut refused: BTreeMap<(&str, &RefusedImage), BTreeSet<&str>> = BTreeMap::new();
         let mut unverified: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
         for own in told() {

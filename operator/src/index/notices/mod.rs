@@ -8,6 +8,7 @@
 //! They are called notices here, because an [`Event`](super::Event) is what a watch says. Nothing
 //! decides by them: what they tell stands in the statuses too, and one that is lost costs nothing.
 
+mod advised;
 mod matters;
 mod teller;
 mod words;
@@ -45,16 +46,19 @@ pub enum NoticeKind {
     RolledBack,
     /// A node does not enforce what it runs.
     NotEnforcing,
+    /// A policy, or the configuration, is valid and may not do what its author expects.
+    PolicyWarning,
 }
 
 impl NoticeKind {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::ImagesRefused,
         Self::UnverifiedImages,
         Self::FilesPutBack,
         Self::RolledBack,
         Self::NotEnforcing,
+        Self::PolicyWarning,
     ];
 
     /// The event's `reason`.
@@ -66,6 +70,7 @@ impl NoticeKind {
             Self::FilesPutBack => "FilesPutBack",
             Self::RolledBack => "RolledBack",
             Self::NotEnforcing => "NotEnforcing",
+            Self::PolicyWarning => "PolicyWarning",
         }
     }
 
@@ -87,6 +92,7 @@ impl NoticeKind {
             Self::FilesPutBack => "Repair",
             Self::RolledBack => "Apply",
             Self::NotEnforcing => "Prove",
+            Self::PolicyWarning => "Check",
         }
     }
 }
@@ -189,6 +195,11 @@ impl Notices {
             Change::Apply(own) => own.has_news(),
             Change::Delete(_) => false,
         };
+    }
+
+    /// There is something else to tell than before.
+    pub(crate) fn look_again(&mut self) {
+        self.changed = true;
     }
 
     /// It was written, or had been before.

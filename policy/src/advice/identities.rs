@@ -1,18 +1,15 @@
 //! Warnings about regular expressions for identities: what is valid, and lets in more than its
 //! author may know.
 
-use policy::keyless::MAX_IDENTITIES;
-use policy::pattern::{ISSUERS, Pattern, SUBJECTS};
 use regex_syntax::ast::parse::Parser;
 use regex_syntax::ast::{Ast, LiteralKind};
 
-use super::report::Report;
-use super::text::{may_be_shown, quoted};
-use crate::problem::{Layer, Severity};
-use crate::types::{KeylessIdentity, PolicySpec};
+use super::{Advice, Identity, Word};
+use crate::pattern::{ISSUERS, Pattern, SUBJECTS};
+use crate::text::may_be_shown;
 
 /// Claims that say whose certificate it is, whatever its subject.
-const NAMING: [&str; 7] = [
+pub const NAMING: [&str; 7] = [
     "buildConfigURI",
     "buildSignerURI",
     "sourceRepositoryIdentifier",
@@ -22,56 +19,92 @@ const NAMING: [&str; 7] = [
     "tokenSubject",
 ];
 
-/// Adds what may surprise about the identities of all authorities.
-pub(crate) fn warn(report: &mut Report<'_>, spec: &PolicySpec) {
-    for (index, authority) in spec.authorities.iter().enumerate() {
-        let identities = authority
-            .keyless
-            .iter()
-            .flat_map(|keyless| &keyless.identities);
-        for (at, identity) in identities.take(MAX_IDENTITIES).enumerate() {
-            let field = format!("spec.authorities[{index}].keyless.identities[{at}]");
-            warn_identity(report, &field, identity);
-        }
-    }
-}
+/// Hosts where anybody can have a name, with what a name is there.
+pub const FORGES: [&str; 5] = [
+    "bitbucket.org",
+    "codeberg.org",
+    "github.com",
+    "gitlab.com",
+    "buildkite.com",
+];
+/// What follows such a name in the subjects of certificates.
+pub const FORGE_PATHS: [&str; 4] = [
+    "/a",
+    "/a/.github/workflows/release.yml@refs/heads/main",
+    "/a/.github/workflows/release.yaml@refs/tags/v1.2.3",
+    "/a//.gitlab-ci.yml@refs/heads/main",
+];
+/// Where anybody can have an address.
+pub const MAIL_PROVIDERS: [&str; 6] = [
+    "gmail.com",
+    "googlemail.com",
+    "hotmail.com",
+    "outlook.com",
+    "proton.me",
+    "yahoo.com",
+];
+/// An expression for both is not for one owner.
+const OWNERS: [&str; 2] = ["nobody", "everybody"];
 
-fn warn_identity(report: &mut Report<'_>, field: &str, identity: &KeylessIdentity) {
+/// What may surprise about an identity.
+pub(super) fn advise(identity: &Identity) -> Vec<Advice> {
     let named = identity
         .claims
-        .keys()
+        .iter()
         .any(|name| NAMING.contains(&name.as_str()));
-    for (name, expression, probes, named) in [
-        (
-            "issuerRegExp",
-            &identity.issuer_reg_exp,
-            &ISSUERS[..],
-            false,
-        ),
-        (
-            "subjectRegExp",
-            &identity.subject_reg_exp,
-            &SUBJECTS[..],
-            named,
-        ),
-    ] {
+    let issuer = (
+        "issuerRegExp",
+        &identity.issuer_reg_exp,
+        &ISSUERS[..],
+        false,
+    );
+    let subject = (
+        "subjectRegExp",
+        &identity.subject_reg_exp,
+        &SUBJECTS[..],
+        named,
+    );
+    let mut all = Vec::new();
+    for (name, expression, probes, named) in [issuer, subject] {
         let Some((text, Ok(pattern))) = expression
             .as_ref()
             .map(|text| (text, Pattern::reg_exp(text, probes)))
         else {
             continue;
         };
-        let mut add = |reason: &str, message: String| {
-            let field = format!("{field}.{name}");
-            report.add(Layer::Program, Severity::Warning, &field, reason, message);
-        };
+        let field = format!("{}.{name}", identity.field);
         if let Some(message) = broad(&pattern, probes, named) {
-            add("BroadRegExp", message);
+            all.push(Advice::new(&field, Word::BroadRegExp, message));
+        } else if let Some(message) = any_owner(&pattern).filter(|_| !named) {
+            all.push(Advice::new(&field, Word::AnyOwner, message));
         }
         if let Some(message) = unescaped(text) {
-            add("UnescapedDot", message);
+            all.push(Advice::new(&field, Word::UnescapedDot, message));
         }
     }
+    all
+}
+
+/// What to say about an expression that fits everybody at a host that anybody can join.
+fn any_owner(pattern: &Pattern) -> Option<String> {
+    let all = |of: &dyn Fn(&str) -> String| OWNERS.iter().all(|owner| pattern.matches(&of(owner)));
+    let forge = FORGES.iter().find(|host| {
+        FORGE_PATHS
+            .iter()
+            .any(|path| all(&|owner| format!("https://{host}/{owner}{path}")))
+    });
+    if let Some(host) = forge {
+        let escaped = host.replace('.', "\\.");
+        return Some(format!(
+            "it fits everybody at {host}, where anybody can have a repository: write the owner out, such as `https://{escaped}/acme/.*`"
+        ));
+    }
+    let provider = MAIL_PROVIDERS
+        .iter()
+        .find(|host| all(&|owner| format!("{owner}@{host}")))?;
+    Some(format!(
+        "it fits everybody at {provider}, where anybody can have an address: write the whole address"
+    ))
 }
 
 /// What to say about an expression that matches at any host.
@@ -101,7 +134,7 @@ fn unescaped(text: &str) -> Option<String> {
         escaped.insert(dot, '\\');
     }
     let written = if may_be_shown(&escaped) {
-        quoted(&escaped)
+        format!("`{escaped}`")
     } else {
         "`\\.`".to_owned()
     };
@@ -255,5 +288,54 @@ mod tests {
         ] {
             assert_eq!(message(text, &SUBJECTS, false), None, "{text}");
         }
+    }
+
+    #[test]
+    fn an_expression_for_everybody_where_anybody_can_be_is_found() {
+        let found = |text: &str| any_owner(&Pattern::reg_exp(text, &SUBJECTS).unwrap());
+        for text in [
+            r"https://github\.com/.*",
+            "https://github.com/.+/.+/.github/workflows/.*@refs/heads/main",
+            r"https://gitlab\.com/[^/]+/[^/]+//\.gitlab-ci\.yml@refs/heads/.*",
+            r".*@gmail\.com",
+            r"https://(github|gitlab)\.com/[a-z]+/a",
+        ] {
+            assert!(found(text).is_some(), "{text}");
+        }
+        for text in [
+            r"https://github\.com/acme/.*",
+            r"https://github\.com/(acme|nobody)/.*",
+            r".*@corp\.example",
+            r"(john|jane)@gmail\.com",
+            r"https://github\.com/[a-z]+/app/\.github/workflows/release\.yml@refs/heads/main",
+        ] {
+            assert_eq!(found(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_claim_that_names_the_owner_makes_a_broad_subject_narrow() {
+        let mut identity = Identity {
+            field: "f".to_owned(),
+            subject_reg_exp: Some(r"https://github\.com/.*".to_owned()),
+            ..Identity::default()
+        };
+        let words = |identity: &Identity| -> Vec<Word> {
+            advise(identity)
+                .into_iter()
+                .map(|advice| advice.word)
+                .collect()
+        };
+        assert_eq!(words(&identity), [Word::AnyOwner]);
+        identity.claims.insert("runnerEnvironment".to_owned());
+        assert_eq!(words(&identity), [Word::AnyOwner]);
+        identity
+            .claims
+            .insert("sourceRepositoryOwnerURI".to_owned());
+        assert_eq!(words(&identity), []);
+        identity.subject_reg_exp = Some("https://.*".to_owned());
+        identity.claims.clear();
+        // Whoever is at any host is at that one too; said once.
+        assert_eq!(words(&identity), [Word::BroadRegExp]);
     }
 }
