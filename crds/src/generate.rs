@@ -65,6 +65,7 @@ fn definition(crd: CustomResourceDefinition) -> Value {
         version["additionalPrinterColumns"] = table.clone();
         let schema = &mut version["schema"]["openAPIV3Schema"];
         tidy(schema);
+        not_looked_at(schema);
         key_ref_rules(schema, namespaced);
     }
     value
@@ -113,6 +114,14 @@ fn tidy(schema: &mut Value) {
         if let Some(inner) = object.get_mut(key) {
             tidy(inner);
         }
+    }
+}
+
+/// An object is not ready before somebody has looked at it. kstatus takes one without conditions for
+/// current, unless it observes another generation than the object has, which -1 never is.
+fn not_looked_at(schema: &mut Value) {
+    if let Some(status) = schema.pointer_mut("/properties/status") {
+        status["default"] = json!({ "observedGeneration": -1 });
     }
 }
 
@@ -249,6 +258,9 @@ mod tests {
             );
             let status = &definition["spec"]["versions"][0]["subresources"]["status"];
             assert_eq!(status.is_object(), short != "pb");
+            let schema = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+            let before = schema.pointer("/properties/status/default/observedGeneration");
+            assert_eq!(before, (short != "pb").then_some(&json!(-1)));
         }
         let columns = &definitions[0]["spec"]["versions"][0]["additionalPrinterColumns"];
         assert_eq!(columns.as_array().unwrap().len(), 9);

@@ -40,7 +40,7 @@ pub struct Status {
     pub last_apply_notes: Vec<String>,
     /// Version of the agent.
     pub agent_version: String,
-    /// `Detected`, `Applied`, `Enforcing`, `Ready`.
+    /// `Detected`, `Applied`, `Enforcing`, `Ready`; while it is so, `Reconciling` or `Stalled`.
     pub conditions: Vec<Condition>,
     /// What this runtime cannot enforce.
     pub unsupported: Unsupported,

@@ -76,7 +76,8 @@ pub struct NodeImagePolicyStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unverified: Option<UnverifiedImages>,
     /// `Detected`, `Applied`, `Enforcing` and `Ready`, which is true where the policies are
-    /// applied and nothing shows that they are not enforced.
+    /// applied and nothing shows that they are not enforced. Where it is not, `Reconciling` while the
+    /// node is on its way, or `Stalled` where it needs a person.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,

@@ -2,7 +2,7 @@
 
 use node_runtime::probe::Proof;
 
-use super::{Left, Report};
+use super::{Failure, Left, Report};
 
 const NOT_PROBED: &str = "nothing on this node has proven yet that pulls are held to the policies";
 const LEFT: &str = "enforcement is Disabled in the EnforcementConfig, and the node is as it was \
@@ -37,7 +37,8 @@ impl Found {
     }
 }
 
-/// `Detected`, `Applied`, `Enforcing` and `Ready`.
+/// `Detected`, `Applied`, `Enforcing` and `Ready`; and only while it is so, `Reconciling` where the node
+/// is on its way, or `Stalled` where it needs a person. That is how kstatus reads conditions.
 pub(super) fn of(report: &Report) -> Vec<Found> {
     let (status, reason, message) = report.detected.condition();
     let detected = match &report.silent {
@@ -56,7 +57,28 @@ pub(super) fn of(report: &Report) -> Vec<Found> {
         ("True", _) => Found::new("Ready", "True", "Ready", applied.message.clone()),
         _ => Found::new("Ready", "False", applied.reason, applied.message.clone()),
     };
-    vec![detected, applied, enforcing, ready]
+    let standing = standing(report, &applied, &ready);
+    let mut all = vec![detected, applied, enforcing, ready];
+    all.extend(standing);
+    all
+}
+
+/// Whether a node that is not ready waits for something that comes by itself or is being done.
+fn standing(report: &Report, applied: &Found, ready: &Found) -> Option<Found> {
+    if ready.status == "True" {
+        return None;
+    }
+    let waits = match &report.failure {
+        Some((failure, _)) => matches!(failure, Failure::Pending | Failure::StaleImages),
+        None => applied.status == "False",
+    };
+    let kind = if waits { "Reconciling" } else { "Stalled" };
+    Some(Found::new(
+        kind,
+        "True",
+        ready.reason,
+        ready.message.clone(),
+    ))
 }
 
 fn applied(report: &Report) -> Found {

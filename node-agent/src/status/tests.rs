@@ -122,3 +122,55 @@ fn what_is_known_to_keep_the_runtime_from_enforcing_makes_the_node_not_ready() {
     }
     assert!(status.is_applied());
 }
+
+/// The one of the two conditions that are there only while they are true, with its reason.
+fn standing(report: Report) -> Option<(String, String)> {
+    let status = Status::new(report, None, at(1));
+    let mut found = status
+        .conditions
+        .into_iter()
+        .filter(|c| c.r#type == "Reconciling" || c.r#type == "Stalled");
+    let first = found.next()?;
+    assert!(found.next().is_none() && first.status == "True");
+    Some((first.r#type, first.reason))
+}
+
+#[test]
+fn a_node_on_its_way_is_reconciling_and_one_that_needs_a_person_is_stalled() {
+    let words = |kind: &str, reason: &str| Some((kind.to_owned(), reason.to_owned()));
+    assert_eq!(standing(good()), None);
+    for failure in [
+        Failure::Pending,
+        Failure::RenderFailed,
+        Failure::WriteFailed,
+        Failure::RolledBack,
+        Failure::StaleImages,
+        Failure::ForeignOwner,
+        Failure::BundleTooNew,
+        Failure::TooLarge,
+    ] {
+        let waits = matches!(failure, Failure::Pending | Failure::StaleImages);
+        let kind = if waits { "Reconciling" } else { "Stalled" };
+        let report = Report {
+            failure: Some((failure, "why".to_owned())),
+            ..good()
+        };
+        assert_eq!(standing(report), words(kind, failure.as_str()));
+    }
+    let restart = Report {
+        pending: Some("restart it".to_owned()),
+        not_enforcing: Some("it calls no verifier".to_owned()),
+        ..good()
+    };
+    assert_eq!(standing(restart), words("Reconciling", "Pending"));
+    let not_enforcing = Report {
+        not_enforcing: Some("it calls no verifier".to_owned()),
+        ..good()
+    };
+    assert_eq!(standing(not_enforcing), words("Stalled", "NotEnforcing"));
+    let disabled = Report {
+        left: Some(Left::Disabled),
+        ..good()
+    };
+    assert_eq!(standing(disabled), words("Stalled", "Disabled"));
+}

@@ -75,7 +75,9 @@ pub(super) fn advise(identity: &Identity) -> Vec<Advice> {
         let field = format!("{}.{name}", identity.field);
         if let Some(message) = broad(&pattern, probes, named) {
             all.push(Advice::new(&field, Word::BroadRegExp, message));
-        } else if let Some(message) = any_owner(&pattern).filter(|_| !named) {
+        } else if let Some(message) =
+            any_owner(&pattern).filter(|_| name == "subjectRegExp" && !named)
+        {
             all.push(Advice::new(&field, Word::AnyOwner, message));
         }
         if let Some(message) = unescaped(text) {
