@@ -15,7 +15,7 @@ use crate::scope::Scope;
 use crate::settings::DefaultAction;
 
 /// The most policies that are looked at in one place.
-const MOST: usize = 16;
+pub(super) const MOST: usize = 16;
 
 /// What other policies and the configuration make of each policy that has something to know; of
 /// each word the first place only, in the order of the fields.

@@ -430,3 +430,53 @@ fn a_thousand_policies_over_one_scope_are_looked_at_and_each_is_told() {
         .collect();
     assert_eq!(together(&policies, &Around::default()).len(), 1000);
 }
+
+#[test]
+fn the_table_of_docs_has_every_word_as_the_api_server_has_it() {
+    let text = include_str!("../../../docs/warnings.md");
+    let expressions = include_str!("../../../config/base/warnings.yaml");
+    let rows: Vec<Vec<&str>> = text
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .map(|line| line.split(" | ").collect())
+        .collect();
+    let documented: Vec<(&str, &str)> = rows
+        .iter()
+        .map(|row| (row[0].trim_start_matches("| ").trim_matches('`'), row[1]))
+        .collect();
+    let known: Vec<(&str, &str)> = Word::ALL
+        .iter()
+        .map(|word| {
+            let message = format!("message: \"{word}: ");
+            let at_apply = if expressions.contains(&message) {
+                "yes"
+            } else {
+                "no"
+            };
+            (word.as_str(), at_apply)
+        })
+        .collect();
+    assert_eq!(documented, known);
+    assert!(text.contains(&format!("more than {} policies", across::MOST)));
+}
+
+#[test]
+#[ignore = "a measurement: cargo test --release -p policy -- --ignored --nocapture warnings_of"]
+fn the_warnings_of_very_many_policies() {
+    for count in [1000, 2000, 4000] {
+        let policies: Vec<Input> = (0..count)
+            .map(|n| {
+                let scopes: Vec<String> = (0..16)
+                    .map(|m| format!("a.example/team-{n}/app-{m}"))
+                    .collect();
+                let mut scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
+                scopes.push("a.example/shared");
+                let one = input(&format!("p{n}"), &scopes, &[]);
+                exactly(one, &format!("b.example/x{n}"))
+            })
+            .collect();
+        let began = std::time::Instant::now();
+        let told = together(&policies, &rejecting(&["b.example"])).len();
+        println!("{count} policies: {told} told, {:?}", began.elapsed());
+    }
+}

@@ -1,5 +1,6 @@
 //! What is written, exactly, and that nothing else is.
 
+mod advice;
 mod figures;
 mod nodes;
 mod notices;
