@@ -21,7 +21,7 @@ pub(super) const MOST: usize = 16;
 /// each word the first place only, in the order of the fields.
 #[must_use]
 pub fn together(inputs: &[Input], around: &Around) -> BTreeMap<PolicyId, Vec<Advice>> {
-    let (sets, index) = (Sets::new(), Index::new(inputs));
+    let (sets, index) = (Sets::new(around), Index::new(inputs));
     let mut all = BTreeMap::new();
     for input in inputs {
         let mut said = sets.advise(input, around);
@@ -277,8 +277,8 @@ impl Wanted {
 impl Input {
     /// Whether it covers all of a scope that lies in one of its own.
     fn covers(&self, scope: &Scope) -> bool {
-        let excludes = |(_, exclude): &(String, Scope)| scope.is_within(exclude);
-        self.scopes.iter().any(|(_, own)| scope.is_within(own))
-            && !self.exclude.iter().any(excludes)
+        let lookup = scope.lookup();
+        let named = |(_, other): &(String, Scope)| lookup.iter().any(|name| name == other.as_str());
+        self.scopes.iter().any(named) && !self.exclude.iter().any(named)
     }
 }

@@ -31,20 +31,51 @@ pub const SYSTEM_SIGNER: &str = "krel-trust@k8s-releng-prod.iam.gserviceaccount.
 
 const KUBE_SYSTEM: &str = "kube-system";
 
-/// A set of images that a policy had better leave alone.
+/// Images that a policy had better leave alone.
 pub(super) struct Sets {
-    sandbox: Vec<Scope>,
-    system: Vec<Scope>,
+    sandbox: Vec<Image>,
+    system: Vec<Image>,
     system_host: Option<Scope>,
+    own: Vec<Image>,
+}
+
+struct Image {
+    scope: Scope,
+    /// Every scope that holds it.
+    lookup: Vec<String>,
+}
+
+impl Image {
+    fn new(scope: Scope) -> Self {
+        let lookup = scope.lookup();
+        Self { scope, lookup }
+    }
+
+    fn is_within(&self, scope: &Scope) -> bool {
+        self.lookup.iter().any(|wider| wider == scope.as_str())
+    }
+
+    fn holds(&self, scope: &Scope) -> bool {
+        holds(&self.scope, scope)
+    }
+}
+
+/// Whether `inner` lies in `outer`, which is no wildcard; most do not even begin like it.
+fn holds(outer: &Scope, inner: &Scope) -> bool {
+    inner.as_str().starts_with(outer.as_str()) && inner.is_within(outer)
 }
 
 impl Sets {
-    pub(super) fn new() -> Self {
-        let parse = |texts: &[&str]| texts.iter().filter_map(|t| Scope::parse(t).ok()).collect();
+    pub(super) fn new(around: &Around) -> Self {
+        let parse = |texts: &[&str]| -> Vec<Image> {
+            let scopes = texts.iter().filter_map(|text| Scope::parse(text).ok());
+            scopes.map(Image::new).collect()
+        };
         Self {
             sandbox: parse(&SANDBOX_IMAGES),
             system: parse(&SYSTEM_IMAGES),
             system_host: Scope::parse(SYSTEM_HOST).ok(),
+            own: around.own.iter().cloned().map(Image::new).collect(),
         }
     }
 
@@ -69,8 +100,7 @@ impl Sets {
             );
             all.push(Advice::new(field, Word::CoversSystemImages, message));
         }
-        let own: Vec<Scope> = around.own.iter().cloned().collect();
-        if let Some((field, image)) = first(input, &own, &BTreeSet::new()) {
+        if let Some((field, image)) = first(input, &self.own, &BTreeSet::new()) {
             let message = format!(
                 "it covers `{image}`, which is nodeseal's own and always accepted, so the policy does not hold there: exclude it to say so"
             );
@@ -87,8 +117,8 @@ impl Sets {
     ) -> Option<(&'a str, String)> {
         let host = self.system_host.as_ref()?;
         let (field, scope) = input.scopes.iter().find(|(_, scope)| {
-            let sandbox = self.sandbox.iter().any(|image| scope.is_within(image));
-            scope.is_within(host) && !sandbox && left(input, scope, exempt)
+            let sandbox = || self.sandbox.iter().any(|image| image.holds(scope));
+            holds(host, scope) && !sandbox() && left(input, scope, exempt)
         })?;
         Some((field, scope.to_string()))
     }
@@ -97,14 +127,14 @@ impl Sets {
 /// The first of the images that the policy covers, with the field of the scope that does.
 fn first<'a>(
     input: &'a Input,
-    images: &[Scope],
+    images: &[Image],
     exempt: &BTreeSet<Scope>,
 ) -> Option<(&'a str, String)> {
     input.scopes.iter().find_map(|(field, scope)| {
-        let covered = |image: &&Scope| {
+        let covered = |image: &&Image| {
             let narrow = if image.is_within(scope) {
-                *image
-            } else if scope.is_within(image) {
+                &image.scope
+            } else if image.holds(scope) {
                 scope
             } else {
                 return false;
@@ -112,7 +142,7 @@ fn first<'a>(
             left(input, narrow, exempt)
         };
         let image = images.iter().find(covered)?;
-        Some((field.as_str(), image.to_string()))
+        Some((field.as_str(), image.scope.to_string()))
     })
 }
 

@@ -158,7 +158,7 @@ fn covers_sandbox_image() {
     }
     let tag = input("p", &["registry.k8s.io/pause:3.10"], &[]);
     assert_eq!(
-        said(&[tag.clone()], &none),
+        said(std::slice::from_ref(&tag), &none),
         ["spec.scopes[0] CoversSandboxImage"]
     );
     assert_eq!(said(&[audit(tag.clone())], &none), [""; 0]);
@@ -184,7 +184,7 @@ fn covers_system_images() {
         assert_eq!(said(&[input("p", &[scope], &[])], &none), [word], "{scope}");
     }
     let wide = input("p", &["*.k8s.io"], &["registry.k8s.io/pause"]);
-    assert_eq!(said(&[wide.clone()], &none), [word]);
+    assert_eq!(said(std::slice::from_ref(&wide), &none), [word]);
     let tenant = of_namespace(wide.clone(), "team");
     assert_eq!(said(&[tenant], &none), [""; 0]);
     assert_eq!(
@@ -195,7 +195,7 @@ fn covers_system_images() {
         exempt: set(&["registry.k8s.io"]),
         ..Around::default()
     };
-    assert_eq!(said(&[wide.clone()], &around), [""; 0]);
+    assert_eq!(said(std::slice::from_ref(&wide), &around), [""; 0]);
     assert_eq!(
         said(&[input("p", &["*.k8s.io"], &["registry.k8s.io"])], &none),
         [""; 0]
@@ -261,8 +261,11 @@ fn audit_under_reject() {
     let one = audit(input("p", &["a.example/x"], &[]));
     let word = ["spec.scopes[0] AuditUnderReject"];
     let reject = rejecting(&["b.example"]);
-    assert_eq!(said(&[one.clone()], &reject), word);
-    assert_eq!(said(&[one.clone()], &Around::default()), [""; 0]);
+    assert_eq!(said(std::slice::from_ref(&one), &reject), word);
+    assert_eq!(
+        said(std::slice::from_ref(&one), &Around::default()),
+        [""; 0]
+    );
     let other = input("q", &["a.example"], &[]);
     assert_eq!(said(&[one.clone(), other.clone()], &reject), [""; 0]);
     assert_eq!(said(&[one.clone(), audit(other)], &reject), word);
@@ -274,9 +277,18 @@ fn audit_under_reject() {
 fn exclude_under_reject() {
     let one = input("p", &["a.example"], &["a.example/x"]);
     let word = ["spec.exclude[0] ExcludeUnderReject"];
-    assert_eq!(said(&[one.clone()], &rejecting(&["b.example"])), word);
-    assert_eq!(said(&[one.clone()], &rejecting(&["a.example/x"])), [""; 0]);
-    assert_eq!(said(&[one.clone()], &Around::default()), [""; 0]);
+    assert_eq!(
+        said(std::slice::from_ref(&one), &rejecting(&["b.example"])),
+        word
+    );
+    assert_eq!(
+        said(std::slice::from_ref(&one), &rejecting(&["a.example/x"])),
+        [""; 0]
+    );
+    assert_eq!(
+        said(std::slice::from_ref(&one), &Around::default()),
+        [""; 0]
+    );
     let other = input("q", &["a.example/x"], &[]);
     assert_eq!(said(&[one, other], &rejecting(&["b.example"])), [""; 0]);
 }

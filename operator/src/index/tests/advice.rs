@@ -210,3 +210,41 @@ fn a_restart_finds_every_warning_written() {
     world.restart();
     assert_eq!(kinds(&world.later()), [""; 0]);
 }
+
+#[test]
+fn one_policys_change_and_one_nodes_join_rewrite_no_more_than_they_must() {
+    let (mut world, p) = running();
+    for name in ["q", "r"] {
+        world.apply_policy(&cluster(name), spec(&format!("registry.example/{name}")));
+    }
+    world.settle();
+    world.agents_apply();
+    world.later();
+    let statuses = |writes: &[crate::index::Write]| -> Vec<String> {
+        let mut kinds = kinds(writes);
+        kinds.retain(|kind| kind.starts_with("status ") || kind.starts_with("count "));
+        kinds
+    };
+    world.apply_policy(&p, spec("registry.example/other"));
+    let mut writes = world.settle();
+    world.agents_apply();
+    writes.extend(world.later());
+    let about_p = statuses(&writes);
+    assert!(about_p.len() <= 2, "{about_p:?}");
+    assert!(
+        about_p.iter().all(|kind| kind.ends_with(" p")),
+        "{about_p:?}"
+    );
+    // However many nodes join within a while, each policy counts them once.
+    for n in 0..20 {
+        world.join(&format!("new-{n}"), &[]);
+        let mut node = world.nodes[&format!("new-{n}")].clone();
+        node.meta.created = world.now;
+        world.change_node(node);
+    }
+    let writes = world.settle();
+    assert_eq!(statuses(&writes), [""; 0], "{:?}", kinds(&writes));
+    world.agents_apply();
+    let writes = world.later();
+    assert_eq!(statuses(&writes), ["count p", "count q", "count r"]);
+}
