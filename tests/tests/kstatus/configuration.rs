@@ -14,7 +14,7 @@ const CONFIG: Named = Named {
 async fn the_configuration_through_its_life() -> Result<()> {
     let mut scene = Scene::start(&[]).await?;
     scene.lab.apply(&config(&json!({}))).await?;
-    scene.new(CONFIG).await?;
+    scene.just_created(CONFIG).await?;
     let _operator = scene.operator().await?;
     scene
         .stage(CONFIG, "Ready", "True Valid", "Current")

@@ -84,7 +84,7 @@ async fn a_node_through_its_life() -> Result<()> {
         async || Ok(scene.get(NODE).await.ok()),
     )
     .await?;
-    scene.new(NODE).await?;
+    scene.just_created(NODE).await?;
     let mut before = None;
     for (report, ready, reads) in stages() {
         let status = Status::new(report, before.as_ref(), Timestamp::now());

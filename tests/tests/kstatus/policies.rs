@@ -46,8 +46,8 @@ async fn policies_through_their_lives() -> Result<()> {
     ] {
         scene.lab.apply(&object).await?;
     }
-    scene.new(CLUSTER).await?;
-    scene.new(TENANT).await?;
+    scene.just_created(CLUSTER).await?;
+    scene.just_created(TENANT).await?;
     let _operator = scene.operator().await?;
 
     scene

@@ -30,7 +30,7 @@ async fn a_trust_root_through_its_life() -> Result<()> {
         .lab
         .apply(&trust_root(&json!({ "data": good })))
         .await?;
-    scene.new(ROOT).await?;
+    scene.just_created(ROOT).await?;
     let _operator = scene.operator().await?;
     scene
         .stage(ROOT, "Ready", "True Resolved", "Current")

@@ -91,7 +91,7 @@ impl Scene {
     }
 
     /// What was created and nobody has looked at.
-    pub(crate) async fn new(&self, object: Named) -> Result<()> {
+    pub(crate) async fn just_created(&self, object: Named) -> Result<()> {
         let value = self.get(object).await?;
         expect(
             &format!("{}, just created", value["kind"]),
