@@ -171,7 +171,7 @@ fn a_folder_without_manifests_is_one_warning() {
 
 #[test]
 fn a_config_alone_is_something() {
-    let config = "apiVersion: nodeseal.dev/v1alpha1\nkind: EnforcementConfig\nmetadata: {name: default}\nspec: {defaultAction: Reject}\n";
+    let config = "apiVersion: nodeseal.dev/v1alpha1\nkind: EnforcementConfig\nmetadata: {name: default}\nspec: {defaultAction: Reject, exemptImages: [registry.k8s.io]}\n";
     let output = nodeseal(&["validate", "--strict", "-f", "-"], config);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     assert_eq!(text(&output.stderr), "");
