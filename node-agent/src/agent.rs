@@ -11,6 +11,8 @@
 //! status.
 
 mod bring;
+mod choose;
+mod disk;
 mod inputs;
 mod notes;
 mod outcome;
@@ -37,7 +39,7 @@ use crate::transaction::READ_LIMIT;
 use crate::trial::{Cause, Subject, Trials};
 use crate::verdicts::{Refused, Unverified};
 
-pub use self::bring::Uninstalled;
+pub use self::disk::Uninstalled;
 pub use self::outcome::{Pulled, Restarted};
 
 /// Where policies come from.

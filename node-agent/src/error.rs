@@ -101,6 +101,18 @@ pub enum CycleError {
         /// Why not.
         source: StateError,
     },
+    /// Everything has to be taken off, and what there is of nodeseal's is not known any more.
+    #[error(
+        "enforcement is Disabled, and the record of written files {path} cannot be used: {source}. It \
+         is not known what to give back, so what is on the node stays in force. Set enforcement to \
+         Enabled, which makes the record anew, and then to Disabled again"
+    )]
+    Blind {
+        /// The file.
+        path: String,
+        /// Why not.
+        source: StateError,
+    },
     /// The rendered files did not pass.
     #[error(transparent)]
     Check(#[from] CheckError),
@@ -160,6 +172,7 @@ impl CycleError {
             | Self::Base(_)
             | Self::Unseen { .. }
             | Self::Record { .. }
+            | Self::Blind { .. }
             | Self::Check(_)
             | Self::Ledger { .. }
             | Self::Refused(_)

@@ -6,9 +6,10 @@ pub mod crio;
 mod told;
 
 use node_runtime::probe::{self, Identity, Scopes};
-use policy::bundle::Bundle;
+use policy::bundle::{Bundle, Settings};
 use policy::digest::Digest;
 use policy::flatten::{Flat, NodeFacts};
+use policy::settings::Restart;
 
 use self::containerd::Containerd;
 use self::crio::Crio;
@@ -123,6 +124,21 @@ pub struct Rendered {
     pub table: Option<Flat>,
 }
 
+impl Rendered {
+    /// Nothing of nodeseal's, whatever runs on the node: only the agent's own records are gone by.
+    #[must_use]
+    pub fn off(root: &Root, state: &State, print: Digest) -> Self {
+        Self {
+            sets: vec![leaving(root, state)],
+            place: None,
+            stale: Vec::new(),
+            restarts: Restarts::Unknown,
+            print,
+            table: None,
+        }
+    }
+}
+
 /// Whether the running runtime has what it reads only when it starts.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Restarts {
@@ -192,6 +208,15 @@ impl Runtime {
         match self {
             Self::Containerd(containerd) => containerd.render(node, bundle, report),
             Self::Crio(crio) => crio.render(node, bundle, report),
+        }
+    }
+
+    /// Whether the agent may restart it.
+    #[must_use]
+    pub fn restart(&self, settings: &Settings) -> Restart {
+        match self {
+            Self::Containerd(_) => settings.containerd.restart,
+            Self::Crio(_) => settings.crio.restart,
         }
     }
 

@@ -119,7 +119,7 @@ impl Agent {
 
     /// The record of written files. A damaged one only costs a copy of each file that differs,
     /// but where files build on the node's own, these could no longer be told from ours.
-    pub(super) fn state(&self) -> Result<(State, Option<String>), CycleError> {
+    pub(super) fn state(&self) -> Result<(State, Option<StateError>), CycleError> {
         let read = match self.root.read(layout::STATE, READ_LIMIT)? {
             Some(content) => State::from_json(&content.bytes),
             // Before the first apply there is neither.
@@ -136,13 +136,7 @@ impl Agent {
                     source,
                 });
             }
-            Err(error) => {
-                let path = self.root.show(layout::STATE);
-                (
-                    State::default(),
-                    Some(format!("{path} was made anew: {error}")),
-                )
-            }
+            Err(error) => (State::default(), Some(error)),
         })
     }
 }

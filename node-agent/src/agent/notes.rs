@@ -1,10 +1,11 @@
 //! What is told of a look.
 
 use super::Agent;
+use crate::layout;
 use crate::merge;
 use crate::plan::Note;
 use crate::refresh::Stale;
-use crate::state::{Record, State};
+use crate::state::{Record, State, StateError};
 use crate::status::{FileStatus, Kept, Report};
 use crate::trial::{Cause, Failed};
 
@@ -12,6 +13,11 @@ use crate::trial::{Cause, Failed};
 const MAX_NAMES: usize = 10;
 
 impl Agent {
+    /// The record of written files could not be used.
+    pub(super) fn made_anew(&self, why: &StateError) -> String {
+        format!("{} was made anew: {why}", self.root.show(layout::STATE))
+    }
+
     pub(super) fn describe(&self, note: &Note) -> String {
         let show = |path: &String| self.root.show(path);
         match note {

@@ -120,6 +120,8 @@ pub enum Detected {
     /// It was not looked at.
     #[default]
     NotYet,
+    /// It was not looked at, because nothing is asked of it: enforcement is disabled.
+    NotNeeded,
     /// There is none at that path.
     Missing(String),
     /// It was read.
@@ -132,6 +134,11 @@ impl Detected {
     pub(super) fn condition(&self) -> (&'static str, &'static str, String) {
         match self {
             Self::NotYet => ("Unknown", "NotChecked", "not looked at yet".to_owned()),
+            Self::NotNeeded => (
+                "Unknown",
+                "NotChecked",
+                "the runtime's configuration was not looked at: enforcement is Disabled".to_owned(),
+            ),
             Self::Missing(path) => (
                 "Unknown",
                 "NoConfiguration",
