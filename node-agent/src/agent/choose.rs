@@ -6,6 +6,7 @@ use policy::digest::Digest;
 use policy::paths::{CONTAINERD_DROP_IN, VERIFIER_POLICY};
 
 use super::Agent;
+use super::notes::Back;
 use crate::error::CycleError;
 use crate::layout;
 use crate::ledger::Ledger;
@@ -92,23 +93,25 @@ impl Agent {
             bundle: wanted.bundle.digest(),
             node: rendered.print.clone(),
         };
-        let (failed, good) = match self.trials.choose(&subject) {
+        let (failed, good, back) = match self.trials.choose(&subject) {
             Choice::Wanted => return Ok((Brought::new(wanted, rendered, None), probe)),
-            Choice::Good(failed) => (failed.clone(), self.good()?),
-            Choice::Reverted(failed) => (failed.clone(), Some(wanted.clone())),
+            Choice::Good(failed) => match self.good() {
+                Ok(good) => (failed.clone(), Some(good), Back::Good),
+                // Nothing at all would be weaker, and what is there now is not known to be better.
+                Err(why) => (failed.clone(), Some(wanted.clone()), Back::Lost(why)),
+            },
+            Choice::Reverted(failed) => (failed.clone(), Some(wanted.clone()), Back::Good),
             // The record may be lost, and what worked still there.
             Choice::Nothing(failed) => {
-                let failed = failed.clone();
                 let other = |good: &Ledger| good.bundle.digest() != failed.subject.bundle;
-                let good = self.good().ok().flatten().filter(other);
-                (failed, good)
+                match self.good().ok().filter(other) {
+                    Some(good) => (failed.clone(), Some(good), Back::Good),
+                    None => (failed.clone(), None, Back::Nothing),
+                }
             }
         };
         self.stands_in = Some(failed.cause);
-        let failure = Some((
-            Failure::RolledBack,
-            super::notes::failed(&failed, good.is_some()),
-        ));
+        let failure = Some((Failure::RolledBack, super::notes::failed(&failed, &back)));
         let Some(good) = good else {
             report.failure = failure;
             let rendered = self.leaving(state, rendered.print, Left::Failed, report);
@@ -179,13 +182,17 @@ impl Agent {
         Rendered::off(&self.root, state, print)
     }
 
-    /// The policies that were last seen to work.
-    fn good(&self) -> Result<Option<Ledger>, CycleError> {
-        let content = self.root.read(layout::GOOD, READ_LIMIT)?;
-        let ledger = content.map(|content| Ledger::from_json(&content.bytes));
-        ledger.transpose().map_err(|source| CycleError::Ledger {
-            path: self.root.show(layout::GOOD),
-            source,
-        })
+    /// The policies that were last seen to work, or why these are lost.
+    fn good(&self) -> Result<Ledger, String> {
+        let show = || self.root.show(layout::GOOD);
+        let content = self.root.read(layout::GOOD, READ_LIMIT);
+        let content = content.map_err(|error| error.to_string())?;
+        let content = content.ok_or_else(|| format!("{} is gone", show()))?;
+        let ledger = Ledger::from_json(&content.bytes);
+        ledger.map_err(|error| format!("{}: {error}", show()))
     }
 }
+
+#[cfg(test)]
+#[path = "choose_tests.rs"]
+mod tests;

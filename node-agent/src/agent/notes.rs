@@ -81,16 +81,31 @@ pub(super) fn files(state: &State, report: &mut Report) {
     report.files = state.files.iter().map(file).collect();
 }
 
-/// Why what is asked for is not on the node.
-pub(super) fn failed(failed: &Failed, back: bool) -> String {
+/// What the node is on after what was asked for has failed.
+#[derive(Debug)]
+pub(super) enum Back {
+    /// What last worked.
+    Good,
+    /// What is asked for all the same: what last worked is lost, and why.
+    Lost(String),
+    /// What was there before nodeseal.
+    Nothing,
+}
+
+/// Why what is asked for is not on the node, or not as it should be.
+pub(super) fn failed(failed: &Failed, back: &Back) -> String {
     let what = match failed.cause {
         Cause::Reload => "the runtime did not take it up",
         Cause::Proof => "the proof of enforcement failed",
     };
-    let now = if back {
-        "the node is back on what last worked"
-    } else {
-        "nothing worked here before, so the node is as it was before nodeseal"
+    let now = match back {
+        Back::Good => "the node is back on what last worked".to_owned(),
+        Back::Lost(why) => format!(
+            "what last worked is lost ({why}), so the policies that failed stay on the node"
+        ),
+        Back::Nothing => {
+            "nothing worked here before, so the node is as it was before nodeseal".to_owned()
+        }
     };
     format!(
         "the bundle sha256:{} failed on this node, {what}: {}; {now}. It is tried again when the \
