@@ -6,6 +6,7 @@ mod pace;
 mod prove;
 mod pulls;
 mod restart;
+mod ways;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,7 +19,7 @@ use tokio::time::{Instant, timeout_at};
 use self::pace::{Key, Proofs, Tries};
 use self::pulls::Pulls;
 pub use self::restart::By;
-use self::restart::Way;
+use self::ways::Ways;
 use crate::agent::{Prove, Pulled, Restarted, Wants};
 use crate::live::{self, Endpoint, Live, find_kubelet};
 use crate::refresh::Stale;
@@ -53,7 +54,7 @@ pub struct Hands {
     /// The socket, as it was last found.
     endpoint: Option<Endpoint>,
     /// How the runtime was last seen to be run: not to be asked when it is down.
-    way: Option<Way>,
+    ways: Ways,
     tries: Tries,
     pulls: Pulls,
     proofs: Proofs,
@@ -77,7 +78,7 @@ impl Hands {
         Self {
             endpoint: reach.endpoint.clone(),
             reach,
-            way: None,
+            ways: Ways::default(),
             tries: Tries::default(),
             pulls: Pulls::default(),
             proofs: Proofs::default(),
@@ -98,10 +99,9 @@ impl Hands {
         let mut live = live.map_err(|error| error.to_string())?;
         live.credential_provider = kubelet.ok().flatten().and_then(|k| k.credential_provider);
         if let Ok(process) = &live.process {
-            let pid = process.start.pid;
-            let way = self.reach.restart_by.way(&self.reach, &endpoint, pid).await;
-            live.restartable = way.is_there();
-            self.way = Some(way);
+            let by = self.reach.restart_by;
+            let way = Box::pin(by.way(&self.reach, &endpoint, process.start.pid));
+            live.restartable = self.ways.of(&process.start, way).await;
         }
         Ok(live)
     }
@@ -133,7 +133,7 @@ impl Hands {
                 return None;
             }
             tracing::info!("the container runtime is restarted: {why}");
-            let restarted = restart::restart(self.way.as_ref(), &self.reach, self.endpoint()).await;
+            let restarted = restart::restart(self.ways.last(), &self.reach, self.endpoint()).await;
             self.tries.tried(&key, Instant::now());
             return Some(Done::Restarted(restarted));
         }
