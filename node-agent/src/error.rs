@@ -61,15 +61,12 @@ pub enum CycleError {
     #[error(transparent)]
     Containerd(#[from] node_runtime::containerd::ConfigError),
     /// The running containerd has a configuration that is not to be seen here.
-    #[error(
-        "containerd was started with {path}, which is not there below {root}: mount its folder into \
-         the agent's pod at that place"
-    )]
+    #[error("containerd was started with {path}, {why}")]
     Unseen {
         /// The file.
         path: String,
-        /// The root.
-        root: String,
+        /// Why not, and what to do.
+        why: String,
     },
     /// The node's own policy cannot be used.
     #[error(transparent)]

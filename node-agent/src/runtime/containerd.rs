@@ -13,7 +13,10 @@ mod host;
 use std::path::PathBuf;
 
 use node_runtime::containerd::{self as config, Edit, Installed, Layout};
-use node_runtime::process::{Containerd as CommandLine, Process};
+use node_runtime::process::{
+    ConfigPath, Containerd as CommandLine, DEFAULT_CONTAINERD_CONFIG, Process,
+    containerd_config_path,
+};
 use policy::bundle::{Bundle, DefaultAction};
 use policy::capability;
 use policy::containerd::{ContainerdFacts, FileSet, render};
@@ -38,8 +41,6 @@ use crate::status::{Detected, Report};
 use crate::transaction::READ_LIMIT;
 use crate::{check, verifier};
 
-/// Where containerd looks for its configuration when its command line names no other file.
-pub const DEFAULT_CONFIG: &str = "/etc/containerd/config.toml";
 /// How the path of every drop-in of nodeseal's ends, in whatever folder it is.
 const DROP_IN_END: &str = "/zz-nodeseal.toml";
 /// What an unknown version is taken for, on a node on which nothing runs.
@@ -79,7 +80,7 @@ impl Containerd {
             bundle.policies(),
             capability::Runtime::Containerd(self.version),
         );
-        let layout = self.layout(node.root);
+        let layout = self.layout(node.root)?;
         let before = before(node.state);
         let decision = self.decide(node.root, &layout, before.as_ref(), bundle, report)?;
         let facts = self.facts(&decision);
@@ -123,8 +124,11 @@ impl Containerd {
         let path = &layout.root_config;
         if decision.effective.root_version.is_none() && self.is_given() {
             let path = path.clone();
-            let root = root.path().display().to_string();
-            return Err(CycleError::Unseen { path, root });
+            let root = root.path().display();
+            let why = format!(
+                "which is not there below {root}: mount its folder into the agent's pod at that place"
+            );
+            return Err(CycleError::Unseen { path, why });
         }
         report.detected = match decision.effective.root_version {
             None => Detected::Missing(path.clone()),
@@ -149,22 +153,44 @@ impl Containerd {
 
     /// Whether the command line of the process names a configuration file: then there is one.
     fn is_given(&self) -> bool {
-        let Some(Ok(process)) = &self.process else {
-            return false;
-        };
-        self.config.is_none() && CommandLine::parse(&process.argv).config.is_some()
+        self.root_config().is_ok_and(|config| config.given)
     }
 
-    fn layout(&self, root: &Root) -> Layout {
+    /// The root file, as the command line of the agent has it, or that of the process.
+    fn root_config(&self) -> Result<ConfigPath, CycleError> {
+        if let Some(path) = &self.config {
+            let path = path.into();
+            return Ok(ConfigPath { path, given: false });
+        }
+        let Some(Ok(process)) = &self.process else {
+            let path = DEFAULT_CONTAINERD_CONFIG.into();
+            return Ok(ConfigPath { path, given: false });
+        };
+        let found = containerd_config_path(&process.argv, process.cwd.as_deref());
+        found.ok_or_else(|| CycleError::Unseen {
+            path: CommandLine::parse(&process.argv).config.unwrap_or_default(),
+            why:
+                "a relative path, and the folder in which it was started cannot be seen: start it \
+                  with an absolute path, or name the file with --containerd-config"
+                    .to_owned(),
+        })
+    }
+
+    fn layout(&self, root: &Root) -> Result<Layout, CycleError> {
         let argv = match &self.process {
             Some(Ok(process)) => process.argv.as_slice(),
             _ => &[],
         };
-        let of_process = || CommandLine::parse(argv).config;
-        let path = self.config.clone().or_else(of_process);
-        let path = path.unwrap_or_else(|| DEFAULT_CONFIG.to_owned());
+        let ConfigPath { path, .. } = self.root_config()?;
+        // Without `.`, which a relative path may begin with.
+        let path: PathBuf = path.components().collect();
         let os_id = os_id(root);
-        config::recognise(argv, &path, os_id.as_deref(), &Host(root))
+        Ok(config::recognise(
+            argv,
+            &path.to_string_lossy(),
+            os_id.as_deref(),
+            &Host(root),
+        ))
     }
 
     fn facts(&self, decision: &Decision) -> ContainerdFacts {
@@ -303,17 +329,19 @@ impl Containerd {
 
     /// What of ours a containerd which starts now reads.
     pub(crate) fn config_digest(&self, root: &Root) -> Option<Digest> {
-        let path = self.layout(root).root_config;
+        let path = self.layout(root).ok()?.root_config;
         let loaded = config::load(&Host(root), &path).ok()?;
         Some(ours_of(&loaded))
     }
 
     pub(super) fn watched(&self, root: &Root) -> Watched {
-        let layout = self.layout(root);
         let mut files = vec![VERIFIER_POLICY.to_owned(), CONTAINERD_DROP_IN.to_owned()];
-        files.extend(relative(&layout.root_config));
-        let drop_ins = relative(&layout.drop_in_dir);
-        files.extend(drop_ins.map(|dir| format!("{dir}{DROP_IN_END}")));
+        // Where the root file is not known, the look itself says so.
+        if let Ok(layout) = self.layout(root) {
+            files.extend(relative(&layout.root_config));
+            let drop_ins = relative(&layout.drop_in_dir);
+            files.extend(drop_ins.map(|dir| format!("{dir}{DROP_IN_END}")));
+        }
         let place = self.folder.clone().unwrap_or_default();
         Watched {
             files,

@@ -1,5 +1,7 @@
 use std::fs;
+use std::time::SystemTime;
 
+use node_runtime::process::{Found, Start};
 use policy::bundle::Settings;
 use policy::settings::ContainerdSettings;
 
@@ -105,7 +107,7 @@ impl Scene {
             reverting: false,
         };
         let mut report = Report::default();
-        let layout = containerd.layout(&root);
+        let layout = containerd.layout(&root).unwrap();
         let before = before(&self.state);
         let decision = containerd
             .decide(&root, &layout, before.as_ref(), &bundle, &mut report)
@@ -231,4 +233,84 @@ fn leaving_takes_exactly_the_import_that_was_added() {
         "{text}"
     );
     assert!(text.contains("# theirs"), "{text}");
+}
+
+/// A containerd that was started in `cwd` with these arguments.
+fn started(arguments: &[&str], cwd: Option<&str>) -> Containerd {
+    let start = Start {
+        boot_id: "b".to_owned(),
+        pid: 7,
+        ticks: 1,
+    };
+    let argv = ["/usr/bin/containerd"].iter().chain(arguments);
+    let process = Process {
+        start,
+        started_at: SystemTime::UNIX_EPOCH,
+        argv: argv.map(|argument| (*argument).to_owned()).collect(),
+        exe: None,
+        exe_replaced: false,
+        cwd: cwd.map(PathBuf::from),
+        root: None,
+        found: Found::Listener,
+    };
+    Containerd {
+        version: Some(Version::new(2, 2, 1)),
+        verifier: PathBuf::new(),
+        config: None,
+        folder: None,
+        credential_provider: None,
+        process: Some(Ok(process)),
+        restartable: Ok(()),
+    }
+}
+
+#[test]
+fn a_relative_configuration_file_is_one_of_the_folder_in_which_containerd_was_started() {
+    let scene = Scene::new();
+    let path = |arguments: &[&str], cwd| {
+        let layout = started(arguments, cwd).layout(&scene.root());
+        layout.map(|layout| layout.root_config)
+    };
+    let own = "/srv/containerd/own.toml";
+    for (arguments, cwd, expected) in [
+        (&["--config", own][..], None, own),
+        (&["-c", "own.toml"], Some("/srv/containerd"), own),
+        (&["-c=./own.toml"], Some("/srv/containerd/"), own),
+        (&["-c", "containerd/own.toml"], Some("/srv"), own),
+        (&[], None, DEFAULT_CONTAINERD_CONFIG),
+    ] {
+        assert_eq!(path(arguments, cwd).unwrap(), expected, "{arguments:?}");
+    }
+    let error = path(&["-c", "own.toml"], None).unwrap_err();
+    assert!(matches!(error, CycleError::Unseen { .. }));
+    let text = error.to_string();
+    assert!(
+        text.contains("own.toml") && text.contains("--containerd-config"),
+        "{text}"
+    );
+    // What the agent was told goes before it.
+    let mut containerd = started(&["-c", "own.toml"], None);
+    containerd.config = Some(own.to_owned());
+    assert_eq!(containerd.layout(&scene.root()).unwrap().root_config, own);
+    assert!(!containerd.is_given());
+}
+
+#[test]
+fn a_relative_configuration_file_is_looked_for_and_its_absence_is_told() {
+    let scene = Scene::new();
+    let containerd = started(&["-c", "own.toml"], Some("/srv"));
+    let root = scene.root();
+    let layout = containerd.layout(&root).unwrap();
+    let bundle = Bundle::new(Settings::default(), []);
+    let decide = || {
+        let mut report = Report::default();
+        containerd.decide(&root, &layout, None, &bundle, &mut report)
+    };
+    let error = decide().unwrap_err().to_string();
+    assert!(
+        error.contains("/srv/own.toml, which is not there"),
+        "{error}"
+    );
+    scene.put("srv/own.toml", OFF);
+    decide().unwrap();
 }
