@@ -161,7 +161,10 @@ impl CycleError {
             Self::Apply(ApplyError::TooMuch { .. }) | Self::Check(CheckError::TooLarge { .. }) => {
                 Failure::TooLarge
             }
-            Self::File(_) | Self::Verifier(_) | Self::Apply(_) => Failure::WriteFailed,
+            Self::File(_)
+            | Self::Verifier(_)
+            | Self::Apply(_)
+            | Self::Refused(Refusal::Changed { .. }) => Failure::WriteFailed,
             Self::Ledger { source, .. } if source.is_newer() => Failure::BundleTooNew,
             Self::NothingYet { .. } | Self::Runtime(_) => Failure::Pending,
             Self::Config(_)

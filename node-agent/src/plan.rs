@@ -35,9 +35,9 @@ pub fn plan(current: &Current, state: &State, desired: &Desired) -> Result<Plan,
     for target in &desired.targets {
         match target {
             Target::Write { path, file, own } => draft.write(path, file, *own),
-            Target::Edit { path, bytes } => draft.edit(path, bytes),
+            Target::Edit { path, from, bytes } => draft.edit(path, from.as_ref(), bytes)?,
             Target::Keep { path } => draft.keep_recorded(path),
-            Target::Unedit { path, bytes } => draft.unedit(path, bytes),
+            Target::Unedit { path, from, bytes } => draft.unedit(path, from, bytes)?,
             Target::Restore { path } => draft.restore(path),
             Target::Verifier { program, sha256 } => {
                 if let Some(place) = &desired.place {
@@ -50,5 +50,7 @@ pub fn plan(current: &Current, state: &State, desired: &Desired) -> Result<Plan,
     Ok(draft.finish(desired.bundle.as_deref())?)
 }
 
+#[cfg(test)]
+mod edit_tests;
 #[cfg(test)]
 mod tests;

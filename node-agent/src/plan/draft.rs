@@ -5,7 +5,7 @@ use std::path::Path;
 use policy::containerd::File;
 use policy::digest::Digest;
 
-use super::model::{Current, Note, Plan, Seen, Source};
+use super::model::{Current, Note, Plan, Refusal, Seen, Source};
 use super::{STATE_MODE, VERIFIER_MODE};
 use crate::journal::{Backup, Change, Step};
 use crate::layout::{self, VerifierPlace, flat_name};
@@ -184,14 +184,37 @@ impl<'a> Draft<'a> {
     }
 
     /// A file of the administrator's with a change of ours.
-    pub(super) fn edit(&mut self, path: &str, bytes: &[u8]) {
+    pub(super) fn edit(
+        &mut self,
+        path: &str,
+        from: Option<&Digest>,
+        bytes: &[u8],
+    ) -> Result<(), Refusal> {
         let wanted = self.as_it_is(path, bytes);
+        self.is_still(path, from, &wanted.sha256)?;
         let place = Place {
             path,
             staged: temporary(path),
             own: false,
         };
         self.file(place, wanted, Role::Edited);
+        Ok(())
+    }
+
+    /// Whether the file is the one that a change was made to, or that with the change already. What
+    /// a link in its place leads to is read through it.
+    pub(super) fn is_still(
+        &self,
+        path: &str,
+        from: Option<&Digest>,
+        wanted: &Digest,
+    ) -> Result<(), Refusal> {
+        let seen = self.current.files.get(path).map(|seen| &seen.sha256);
+        if seen == from || seen == Some(wanted) || self.current.links.contains_key(path) {
+            return Ok(());
+        }
+        let path = path.to_owned();
+        Err(Refusal::Changed { path })
     }
 
     /// These bytes in the mode, with the owner and the attributes that the file has.

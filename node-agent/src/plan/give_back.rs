@@ -1,20 +1,28 @@
 //! Giving back: what becomes of files that are not wanted any more.
 
+use policy::digest::Digest;
+
 use super::draft::Draft;
-use super::model::{Note, Others, Source, Target};
+use super::model::{Note, Others, Refusal, Source, Target};
 use crate::journal::Change;
 use crate::root::temporary;
 use crate::state::{Record, Role};
 
 impl Draft<'_> {
     /// The same without the change of ours, and no longer recorded.
-    pub(super) fn unedit(&mut self, path: &str, bytes: &[u8]) {
+    pub(super) fn unedit(
+        &mut self,
+        path: &str,
+        from: &Digest,
+        bytes: &[u8],
+    ) -> Result<(), Refusal> {
         let wanted = self.as_it_is(path, bytes);
         let Some(seen) = self.current.files.get(path) else {
-            return;
+            return Ok(());
         };
+        self.is_still(path, Some(from), &wanted.sha256)?;
         if seen.sha256 == wanted.sha256 {
-            return;
+            return Ok(());
         }
         let before = self.backup(path, seen, None);
         let change = Change::File {
@@ -25,6 +33,7 @@ impl Draft<'_> {
             xattrs: wanted.xattrs,
         };
         self.step(path.to_owned(), change, Some(before), Some(wanted.source));
+        Ok(())
     }
 
     /// Gives a path back. What someone else put in the place of a file of ours is theirs.

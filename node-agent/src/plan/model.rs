@@ -64,6 +64,9 @@ pub enum Target {
     Edit {
         /// The path.
         path: String,
+        /// The digest of the text that the change was made to; nothing where there was no file. Over
+        /// another one it is not made: that would take back what somebody wrote meanwhile.
+        from: Option<Digest>,
         /// The whole file.
         bytes: Vec<u8>,
     },
@@ -76,6 +79,8 @@ pub enum Target {
     Unedit {
         /// The path.
         path: String,
+        /// The digest of the text that it was made from, as with an edit.
+        from: Digest,
         /// The whole file.
         bytes: Vec<u8>,
     },
@@ -219,6 +224,12 @@ pub enum Refusal {
         folder: String,
         /// What else is in it.
         entries: String,
+    },
+    /// Somebody changed a file after it was read.
+    #[error("/{path} is being changed by someone else; it is tried again at the next check")]
+    Changed {
+        /// The file.
+        path: String,
     },
     /// The agent's own record cannot be put into JSON.
     #[error("the record of written files cannot be put into JSON: {0}")]

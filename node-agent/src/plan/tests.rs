@@ -442,6 +442,7 @@ fn an_edit_keeps_the_attributes_of_what_is_edited() {
     before.files.insert(path.to_owned(), theirs.clone());
     let edit = Target::Edit {
         path: path.to_owned(),
+        from: Some(theirs.sha256.clone()),
         bytes: b"theirs and ours".to_vec(),
     };
     let (current, _) = applied_on(&before, &State::default(), &plain(vec![edit]));

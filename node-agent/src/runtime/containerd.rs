@@ -408,7 +408,8 @@ pub(super) fn without_ours(root: &Root, state: &State) -> Vec<Target> {
     of(Role::Edited)
         .filter_map(|(path, record)| {
             let content = root.read(path, READ_LIMIT).ok().flatten()?;
-            if Digest::of(&content.bytes) == record.sha256 {
+            let from = Digest::of(&content.bytes);
+            if from == record.sha256 {
                 return None;
             }
             let text = String::from_utf8(content.bytes).ok()?;
@@ -416,6 +417,7 @@ pub(super) fn without_ours(root: &Root, state: &State) -> Vec<Target> {
             let path = path.clone();
             Some(Target::Unedit {
                 path,
+                from,
                 bytes: bytes.into_bytes(),
             })
         })
@@ -441,7 +443,8 @@ fn target(edit: &Edit, path: String) -> Target {
             own: true,
         };
     }
-    Target::Edit { path, bytes }
+    let from = edit.old.as_ref().map(|old| Digest::of(old.as_bytes()));
+    Target::Edit { path, from, bytes }
 }
 
 /// Of what is wanted and may not be written, what was written before stays.

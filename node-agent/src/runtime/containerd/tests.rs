@@ -47,7 +47,7 @@ impl Scene {
         assert!(outcome.written && outcome.pending.is_none());
         for target in outcome.targets {
             let (path, role, bytes) = match target {
-                Target::Edit { path, bytes } => (path, Role::Edited, bytes),
+                Target::Edit { path, bytes, .. } => (path, Role::Edited, bytes),
                 Target::Write { path, file, .. } => (path, Role::Config, file.bytes),
                 other => panic!("{other:?}"),
             };
@@ -177,9 +177,11 @@ fn an_import_that_is_gone_is_put_back_whatever_keeps_a_restart_out() {
     for outcome in scene.kept_out() {
         assert_eq!(outcome.pending, None);
         assert!(outcome.written && outcome.of(CONTAINERD_DROP_IN).is_some());
-        let Some(Target::Edit { bytes, .. }) = outcome.of(ROOT_FILE) else {
+        let Some(Target::Edit { from, bytes, .. }) = outcome.of(ROOT_FILE) else {
             panic!("{:?}", outcome.targets);
         };
+        let read = fs::read(scene.at(ROOT_FILE)).unwrap();
+        assert_eq!(*from, Some(Digest::of(&read)));
         let text = str::from_utf8(bytes).unwrap();
         assert!(
             text.contains(IMPORT) && text.contains("level = 'info'"),
@@ -223,10 +225,11 @@ fn leaving_takes_exactly_the_import_that_was_added() {
     );
     scene.put(ROOT_FILE, &format!("{imports}{OFF}"));
     let targets = without_ours(&scene.root(), &scene.state);
-    let [Target::Unedit { path, bytes }] = targets.as_slice() else {
+    let [Target::Unedit { path, from, bytes }] = targets.as_slice() else {
         panic!("{targets:?}");
     };
     assert_eq!(path, ROOT_FILE);
+    assert_eq!(*from, Digest::of(format!("{imports}{OFF}").as_bytes()));
     let text = str::from_utf8(bytes).unwrap();
     assert!(
         text.contains(theirs) && !text.contains("zz-nodeseal"),

@@ -47,7 +47,11 @@ pub(in crate::runtime) fn on_leaving(root: &Root, state: &State) -> Option<Targe
         return None;
     }
     Some(match stand_in(root) {
-        Ok(File { bytes, .. }) => Target::Unedit { path, bytes },
+        Ok(File { bytes, .. }) => Target::Unedit {
+            path,
+            from: record.sha256.clone(),
+            bytes,
+        },
         // What the node goes by is not known: nothing gets looser by a guess.
         Err(_) => Target::Keep { path },
     })

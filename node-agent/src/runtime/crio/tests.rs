@@ -204,7 +204,11 @@ fn leaving_a_crio_that_names_our_policy_file_leaves_it_one_that_lets_everything_
     files.put("etc/containers/policy.json", SYSTEM.as_bytes());
     let bytes = SYSTEM.as_bytes().to_vec();
     let path = POLICY.to_owned();
-    assert_eq!(of_policy(&files), Some(Target::Unedit { path, bytes }));
+    let from = Digest::of(b"ours");
+    assert_eq!(
+        of_policy(&files),
+        Some(Target::Unedit { path, from, bytes })
+    );
     // An administrator's drop-in names it as well.
     files.state.files.remove(CRIO_DROP_IN);
     files.put("etc/crio/crio.conf.d/50-own.conf", text.as_bytes());
