@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use node_runtime::probe::Proof;
+use policy::flatten::Flat;
 
 use crate::agent::{Agent, Restarted, Wants};
 use crate::hands::Done;
@@ -97,7 +98,10 @@ impl Books {
             let files = report.files.len();
             tracing::info!(bundle, files, "the node's files were changed");
             self.metrics.applied(metrics::Applied::Done);
-            self.metrics.keep_policies(&policies(agent));
+            // Where a look fails after that, it is not known which are in force: none goes then.
+            if let Some(table) = &agent.report().table {
+                self.metrics.keep_policies(&policies(table));
+            }
         }
         if failure != self.failure {
             if let Some((failure, why)) = &report.failure {
@@ -160,10 +164,64 @@ impl Books {
 }
 
 /// The names of the policies in force, as the verifier writes them.
-fn policies(agent: &Agent) -> BTreeSet<String> {
-    let table = agent.report().table.as_ref();
-    let requirements = table
-        .into_iter()
-        .flat_map(|table| table.requirements().keys());
-    requirements.map(ToString::to_string).collect()
+fn policies(table: &Flat) -> BTreeSet<String> {
+    table
+        .requirements()
+        .keys()
+        .map(ToString::to_string)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::Duration;
+
+    use policy::verdicts::{Kind, Record};
+
+    use super::*;
+    use crate::testing::Node;
+
+    fn refused(policy: &str) -> Record {
+        Record {
+            time: Timestamp::UNIX_EPOCH,
+            image: "a.example/app:1".to_owned(),
+            digest: policy::digest::Digest::of(b"a").to_string(),
+            verdict: Kind::Refused,
+            reason: Some("NoSignature".to_owned()),
+            policies: vec![policy.to_owned()],
+            authorities: Vec::new(),
+            duration_ms: 1,
+            cached: false,
+            line: String::new(),
+        }
+    }
+
+    #[test]
+    fn series_of_policies_stay_where_a_look_fails_and_go_with_their_policies() {
+        let mut node = Node::new();
+        let metrics = Arc::new(Metrics::new());
+        let health = Arc::new(Health::new(Duration::from_mins(1)));
+        let mut books = Books::open(&node.agent, Arc::clone(&metrics), health);
+        let has = |name: &str| {
+            let text = metrics.encode().unwrap();
+            text.contains(&format!("policy=\"{name}\""))
+        };
+        let wants = node.asked("a.example");
+        for name in ["a", "gone"] {
+            metrics.verdict(&refused(name));
+            assert!(has(name), "{}", metrics.encode().unwrap());
+        }
+        // Files were changed, and before that is told another look fails.
+        fs::remove_file(node.verifier()).unwrap();
+        node.agent.bring();
+        assert!(node.agent.report().failure.is_some() && node.agent.has_applied());
+        books.turned(&mut node.agent, &wants);
+        assert!(has("a") && has("gone"));
+        fs::write(node.verifier(), "#!/bin/sh\nexit 0\n").unwrap();
+        node.agent.bring();
+        assert_eq!(node.agent.report().failure, None);
+        books.turned(&mut node.agent, &wants);
+        assert!(has("a") && !has("gone"));
+    }
 }

@@ -1,63 +1,14 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
 
 use policy::paths::CONTAINERD_DROP_IN;
 
 use super::*;
-use crate::agent::{Options, Source, Wants};
-use crate::live::Kind;
-use crate::runtime::Told;
 use crate::status::Failure;
-use crate::testing::KEY;
+use crate::testing::Node as Scene;
 use crate::trial::Trials;
 
-/// A node whose containerd needs the drop-in, and an agent that was told of it.
-struct Scene {
-    dir: tempfile::TempDir,
-    agent: Agent,
-}
-
 impl Scene {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let at = |path: &str| dir.path().join(path);
-        fs::create_dir_all(at("root/etc/containerd")).unwrap();
-        fs::create_dir(at("policies")).unwrap();
-        let config = "version = 3\nimports = ['/etc/containerd/conf.d/*.toml']\n\
-             [plugins.'io.containerd.image-verifier.v1.bindir']\nmax_verifiers = 0\n";
-        fs::write(at("root/etc/containerd/config.toml"), config).unwrap();
-        fs::write(at("verifier"), "#!/bin/sh\nexit 0\n").unwrap();
-        let agent = Agent::start(Options {
-            source: Source::Folder(at("policies")),
-            root: at("root"),
-            told: Told {
-                kind: Some(Kind::Containerd),
-                verifier: Some(at("verifier")),
-                ..Told::default()
-            },
-            sandbox_images: Vec::new(),
-        });
-        let agent = agent.unwrap();
-        Self { dir, agent }
-    }
-
-    fn at(&self, path: &str) -> PathBuf {
-        self.dir.path().join("root").join(path)
-    }
-
-    /// What comes of one policy with this scope.
-    fn asked(&mut self, scope: &str) -> Wants {
-        let key = KEY.replace('\n', "\n          ");
-        let text = format!(
-            "apiVersion: nodeseal.dev/v1alpha1\nkind: ClusterImageSignaturePolicy\nmetadata:\n  \
-             name: a\nspec:\n  scopes: [{scope}]\n  authorities:\n    - name: a\n      key:\n        \
-             data: |\n          {key}\n"
-        );
-        fs::write(self.dir.path().join("policies/a.yaml"), text).unwrap();
-        self.agent.bring()
-    }
-
     /// `a.example` worked here, and `b.example`, which is asked for, failed.
     fn failed(cause: Cause) -> Self {
         let mut scene = Self::new();
