@@ -6,6 +6,8 @@ use policy::bundle::{Bundle, BundleError};
 use policy::model::PolicyId;
 use serde::{Deserialize, Serialize};
 
+use crate::json;
+
 /// The version of the ledger's own format; the bundle inside has one of its own.
 const FORMAT: u32 = 1;
 
@@ -78,9 +80,7 @@ impl Ledger {
             sources: self.sources.clone(),
             settings_source: self.settings_source.clone(),
         };
-        let mut bytes = serde_json::to_vec_pretty(&wire)?;
-        bytes.push(b'\n');
-        Ok(bytes)
+        json::lines(&wire)
     }
 }
 

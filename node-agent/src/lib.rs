@@ -25,6 +25,7 @@ pub mod error;
 pub mod fault;
 pub mod hands;
 pub mod journal;
+mod json;
 pub mod layout;
 pub mod leave;
 pub mod ledger;

@@ -11,6 +11,8 @@ use node_runtime::process::{Process, Start};
 use policy::digest::Digest;
 use serde::{Deserialize, Serialize};
 
+use crate::json;
+
 /// The version of the record's format.
 const VERSION: u32 = 1;
 /// How exactly the kernel tells when a process started, and then some.
@@ -60,16 +62,12 @@ impl Started {
     /// Reads the record. One that cannot be read is none.
     #[must_use]
     pub fn from_json(bytes: &[u8]) -> Option<Self> {
-        serde_json::from_slice::<Self>(bytes)
-            .ok()
-            .filter(|record| record.version == VERSION)
+        json::of_version(bytes, VERSION, |record: &Self| record.version)
     }
 
     /// The same bytes for the same record.
     pub fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
-        let mut bytes = serde_json::to_vec_pretty(self)?;
-        bytes.push(b'\n');
-        Ok(bytes)
+        json::lines(self)
     }
 
     /// The record of a process that was started by the agent, after the files were written.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use policy::digest::Digest;
 use serde::{Deserialize, Serialize};
 
+use crate::json;
 use crate::layout::VerifierPlace;
 use crate::root::split;
 
@@ -84,9 +85,7 @@ impl State {
 
     /// The same bytes for the same record.
     pub fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
-        let mut bytes = serde_json::to_vec_pretty(self)?;
-        bytes.push(b'\n');
-        Ok(bytes)
+        json::lines(self)
     }
 
     /// The folders that the files need, each with all above it.

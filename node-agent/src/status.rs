@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use policy::digest::Digest;
 use serde::{Deserialize, Serialize};
 
+use crate::json;
+
 use self::conditions::Found;
 
 mod conditions;
@@ -311,9 +313,7 @@ impl Status {
 
     /// The JSON that is stored and printed.
     pub fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
-        let mut bytes = serde_json::to_vec_pretty(self)?;
-        bytes.push(b'\n');
-        Ok(bytes)
+        json::lines(self)
     }
 }
 

@@ -13,6 +13,8 @@ use policy::digest::Digest;
 use policy::reference::Reference;
 use serde::{Deserialize, Serialize};
 
+use crate::json;
+
 /// The version of the record's format.
 const VERSION: u32 = 1;
 /// The most images that are remembered: what a node holds is far below it.
@@ -51,17 +53,12 @@ impl Refreshed {
     /// Reads the record. One that cannot be read costs pulling images again.
     #[must_use]
     pub fn from_json(bytes: &[u8]) -> Self {
-        serde_json::from_slice::<Self>(bytes)
-            .ok()
-            .filter(|record| record.version == VERSION)
-            .unwrap_or_default()
+        json::of_version(bytes, VERSION, |record: &Self| record.version).unwrap_or_default()
     }
 
     /// The same bytes for the same record.
     pub fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
-        let mut bytes = serde_json::to_vec_pretty(self)?;
-        bytes.push(b'\n');
-        Ok(bytes)
+        json::lines(self)
     }
 
     /// The images that are covered and whose signatures are not known to be those of now.

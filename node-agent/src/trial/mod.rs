@@ -15,6 +15,8 @@
 use policy::digest::Digest;
 use serde::{Deserialize, Serialize};
 
+use crate::json;
+
 /// The version of the record's format.
 const VERSION: u32 = 1;
 /// The most characters of what is kept about a failure.
@@ -106,17 +108,12 @@ impl Trials {
     /// Reads a record. One that cannot be read says nothing, and costs one more trial.
     #[must_use]
     pub fn from_json(bytes: &[u8]) -> Self {
-        serde_json::from_slice::<Self>(bytes)
-            .ok()
-            .filter(|trials| trials.version == VERSION)
-            .unwrap_or_default()
+        json::of_version(bytes, VERSION, |trials: &Self| trials.version).unwrap_or_default()
     }
 
     /// The same bytes for the same record.
     pub fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
-        let mut bytes = serde_json::to_vec_pretty(self)?;
-        bytes.push(b'\n');
-        Ok(bytes)
+        json::lines(self)
     }
 
     /// What to put on the node where `wanted` is asked for.
