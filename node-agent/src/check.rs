@@ -1,12 +1,11 @@
 //! The last gate before anything is written: every rendered file through its strict parser.
 
-use policy::containerd::{ContainerdFacts, FileSet};
+use policy::containerd::FileSet;
 use policy::crio::document::{PolicyJson, PolicyJsonError};
 use policy::crio::render::REGISTRIES_D_FILE;
 use policy::crio::transition::Step;
-use policy::paths::{CONTAINERD_DROP_IN, VERIFIER_POLICY};
+use policy::paths::VERIFIER_POLICY;
 use policy::verifier::{MAX_BYTES, VerifierPolicy, VerifierPolicyError};
-use toml_edit::{DocumentMut, Item};
 
 use crate::runtime::crio::registries;
 
@@ -49,26 +48,20 @@ pub enum CheckError {
         /// The most bytes that are read.
         limit: u64,
     },
-    /// containerd would not start with the drop-in.
-    #[error("the rendered {CONTAINERD_DROP_IN} is not valid TOML: {0}")]
-    DropIn(String),
-    /// containerd would lose its configuration with the drop-in.
-    #[error("the rendered {CONTAINERD_DROP_IN} has another version than containerd's own file")]
-    DropInVersion,
     /// There is no policy, or a file that nobody checks.
     #[error("the rendered files are not complete, or hold {0}, which nothing checks")]
     Unexpected(String),
 }
 
-/// Checks every file of a containerd node.
-pub fn containerd(files: &FileSet, facts: &ContainerdFacts) -> Result<(), CheckError> {
+/// Checks every file that is rendered for a containerd node. Its drop-in is none of them: that one is made
+/// from the node's configuration, and what containerd makes of it is worked out before.
+pub fn containerd(files: &FileSet) -> Result<(), CheckError> {
     if !files.contains_key(VERIFIER_POLICY) {
         return Err(CheckError::Unexpected("no policy".to_owned()));
     }
     for (path, file) in files {
         match path.as_str() {
             VERIFIER_POLICY => verifier_policy(&file.bytes)?,
-            CONTAINERD_DROP_IN => drop_in(&file.bytes, facts)?,
             other => return Err(CheckError::Unexpected(other.to_owned())),
         }
     }
@@ -123,77 +116,51 @@ fn same(path: &str, written: &[u8], read: &[u8]) -> Result<(), CheckError> {
     Err(CheckError::Different { path })
 }
 
-fn drop_in(bytes: &[u8], facts: &ContainerdFacts) -> Result<(), CheckError> {
-    let text = std::str::from_utf8(bytes).map_err(|error| CheckError::DropIn(error.to_string()))?;
-    let document: DocumentMut = text
-        .parse()
-        .map_err(|error: toml_edit::TomlError| CheckError::DropIn(error.to_string()))?;
-    let version = document.get("version").and_then(Item::as_integer);
-    if version == Some(facts.config_version.number()) {
-        Ok(())
-    } else {
-        Err(CheckError::DropInVersion)
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use policy::containerd::{ConfigVersion, render};
+    use policy::containerd::{ContainerdFacts, render};
     use policy::flatten::{NodeFacts, flatten};
+    use policy::paths::CONTAINERD_DROP_IN;
 
     use super::*;
     use crate::testing;
 
-    fn rendered() -> (FileSet, ContainerdFacts) {
+    fn rendered(drop_in: bool) -> FileSet {
         let ledger = testing::ledger(&[("a", "a.yaml", "a.example")]);
-        let facts = ContainerdFacts::default();
+        let facts = ContainerdFacts {
+            drop_in,
+            ..ContainerdFacts::default()
+        };
         let flat = flatten(&ledger.bundle, &NodeFacts::default());
-        (render(&flat, &ledger.bundle.digest(), &facts), facts)
+        render(&flat, &ledger.bundle.digest(), &facts)
     }
 
     #[test]
     fn what_is_rendered_passes() {
-        let (files, facts) = rendered();
-        containerd(&files, &facts).unwrap();
+        containerd(&rendered(false)).unwrap();
     }
 
     #[test]
     fn nothing_that_a_reader_would_refuse_passes() {
-        let (files, facts) = rendered();
+        let files = rendered(false);
         let mut cut = files.clone();
         cut.get_mut(VERIFIER_POLICY).unwrap().bytes.truncate(40);
-        assert!(matches!(
-            containerd(&cut, &facts),
-            Err(CheckError::Policy(_))
-        ));
-        let mut toml = files.clone();
-        toml.get_mut(CONTAINERD_DROP_IN)
-            .unwrap()
-            .bytes
-            .extend(b"[[[");
-        assert!(matches!(
-            containerd(&toml, &facts),
-            Err(CheckError::DropIn(_))
-        ));
-        let other = ContainerdFacts {
-            config_version: ConfigVersion::V2,
-            ..facts.clone()
-        };
-        assert!(matches!(
-            containerd(&files, &other),
-            Err(CheckError::DropInVersion)
-        ));
-        let mut more = files.clone();
-        more.insert("etc/other".to_owned(), files[VERIFIER_POLICY].clone());
-        assert!(matches!(
-            containerd(&more, &facts),
-            Err(CheckError::Unexpected(_))
-        ));
+        assert!(matches!(containerd(&cut), Err(CheckError::Policy(_))));
         let mut less = files;
         less.remove(VERIFIER_POLICY);
-        assert!(matches!(
-            containerd(&less, &facts),
-            Err(CheckError::Unexpected(_))
-        ));
+        assert!(matches!(containerd(&less), Err(CheckError::Unexpected(_))));
+    }
+
+    #[test]
+    fn nothing_that_is_not_checked_passes() {
+        let unexpected = |files: &FileSet, path: &str| {
+            let error = containerd(files).unwrap_err();
+            assert!(matches!(&error, CheckError::Unexpected(what) if what == path));
+        };
+        let mut more = rendered(false);
+        more.insert("etc/other".to_owned(), more[VERIFIER_POLICY].clone());
+        unexpected(&more, "etc/other");
+        // The drop-in of `nodeseal render` is not the one that this node needs.
+        unexpected(&rendered(true), CONTAINERD_DROP_IN);
     }
 }
