@@ -25,6 +25,12 @@ impl Version {
             patch,
         }
     }
+
+    /// Major and minor, by which most rules change.
+    #[must_use]
+    pub const fn line(self) -> (u32, u32) {
+        (self.major, self.minor)
+    }
 }
 
 /// A text that does not begin with `major.minor`.
@@ -76,12 +82,26 @@ mod tests {
             ("2.2", Version::new(2, 2, 0)),
             ("1.7.28-k3s1", Version::new(1, 7, 28)),
             ("1.6.20~ds1", Version::new(1, 6, 20)),
+            ("v2.0.4+unknown", Version::new(2, 0, 4)),
+            ("v2.3-beta", Version::new(2, 3, 0)),
+            ("2.1.5-k3s1.33", Version::new(2, 1, 5)),
         ] {
             assert_eq!(text.parse(), Ok(version), "{text}");
         }
-        for bad in ["", "2", "v", "latest", "2.x", ".2", "99999999999.1"] {
+        for bad in [
+            "",
+            "2",
+            "v",
+            "latest",
+            "2.x",
+            ".2",
+            "-2.1.0",
+            "99999999999.1",
+        ] {
             assert!(bad.parse::<Version>().is_err(), "{bad}");
         }
         assert!(Version::new(2, 10, 0) > Version::new(2, 9, 9));
+        assert_eq!(Version::new(2, 10, 3).line(), (2, 10));
+        assert_eq!(Version::new(2, 10, 3).to_string(), "2.10.3");
     }
 }

@@ -44,7 +44,7 @@ use crate::{check, verifier};
 /// How the path of every drop-in of nodeseal's ends, in whatever folder it is.
 const DROP_IN_END: &str = "/zz-nodeseal.toml";
 /// What an unknown version is taken for, on a node on which nothing runs.
-const ASSUMED: config::Version = config::Version::new(2, 2, 0);
+const ASSUMED: Version = Version::new(2, 2, 0);
 /// The most time that a verifier is given, whatever containerd's configuration says: an hour is the
 /// most that the verifier's reader takes.
 const MAX_TIMEOUT_MS: u64 = 3_600_000;
@@ -143,12 +143,10 @@ impl Containerd {
         Ok(decision)
     }
 
-    fn config_version(&self) -> Option<config::Version> {
-        let known = self
-            .version
-            .map(|version| config::Version::new(version.major, version.minor, version.patch));
+    fn config_version(&self) -> Option<Version> {
         // Where nothing runs, the files are made for what will.
-        known.or(self.process.is_none().then_some(ASSUMED))
+        let assumed = self.process.is_none().then_some(ASSUMED);
+        self.version.or(assumed)
     }
 
     /// Whether the command line of the process names a configuration file: then there is one.

@@ -1,10 +1,11 @@
 //! The settings that matter, with their defaults, and where each was written.
 
+use policy::version::Version;
+
 use super::fields::{boolean, checked_table, duration_ms, entries, integer, text, wrong_type};
 use super::load::Loaded;
 use super::merge::{CRI, Generation, HOSTS_DEFAULT, IMAGES, Merged, merge, migrates_hosts};
 use super::value::{Origin, Table, Value, field};
-use super::version::Version;
 
 /// The plugin that runs verifiers; its name is the same in all versions of a configuration.
 pub(super) const VERIFIER: &str = "io.containerd.image-verifier.v1.bindir";

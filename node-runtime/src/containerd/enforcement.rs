@@ -1,10 +1,11 @@
 //! Whether pulls over CRI go through image verifiers, and if not, why and what would change that.
 
+use policy::version::Version;
+
 use super::bypass::{Bypass, Enforcement, Fix, Predicate};
 use super::effective::{Effective, Setting, VERIFIER};
 use super::merge::{CRI, Generation, IMAGES};
 use super::value::Origin;
-use super::version::Version;
 
 /// Looks for everything that keeps CRI's pulls from the verifiers.
 ///

@@ -1,8 +1,9 @@
 //! From a configuration's files to one table of plugins, as each containerd merges and migrates.
 
+use policy::version::Version;
+
 use super::load::{File, Loaded};
 use super::value::{Node, Origin, Table, Value, field};
-use super::version::Version;
 
 /// CRI's settings in a configuration of version 2.
 pub(super) const CRI: &str = "io.containerd.grpc.v1.cri";

@@ -27,7 +27,6 @@ mod load;
 mod merge;
 mod place;
 mod value;
-mod version;
 
 pub use bypass::{Bypass, Enforcement, Fix, Predicate};
 pub use drop_in::{DropIn, drop_in, not_in_force};
@@ -40,8 +39,8 @@ pub use layout::{Import, Kind, Layout, Markers, recognise};
 pub use load::{ConfigError, File, Loaded, MAX_BYTES, MAX_DEPTH, MAX_FILES, load};
 pub use merge::Generation;
 pub use place::{Edit, Installed, Place, own_import, place};
+pub use policy::version::{Version, VersionError};
 pub use value::Origin;
-pub use version::{Version, VersionError};
 
 #[cfg(test)]
 mod samples;

@@ -8,6 +8,7 @@ use node_runtime::containerd::{
     Overlay, Place,
 };
 use policy::paths::{VERIFIER_DIR, VERIFIER_NAME};
+use policy::version::Version;
 
 use super::host::Without;
 use crate::layout::VerifierPlace;
@@ -16,7 +17,7 @@ use crate::layout::VerifierPlace;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Known<'a> {
     /// Its version, where it is known.
-    pub(super) version: Option<config::Version>,
+    pub(super) version: Option<Version>,
     /// The root file, absolute, and everything that goes with it.
     pub(super) layout: &'a Layout,
     /// Where the verifier was put before.
