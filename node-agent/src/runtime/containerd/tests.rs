@@ -1,12 +1,13 @@
 use std::fs;
 use std::time::SystemTime;
 
-use node_runtime::process::{Found, Start};
+use node_runtime::process::{DEFAULT_CONTAINERD_CONFIG, Found, Start};
 use policy::bundle::Settings;
-use policy::settings::ContainerdSettings;
+use policy::settings::{ContainerdSettings, Restart};
 
 use super::*;
 use crate::refresh::Refreshed;
+use crate::state::Record;
 
 const ROOT_FILE: &str = "etc/containerd/config.toml";
 const OFF: &str = "version = 3\n# theirs\n[plugins.'io.containerd.image-verifier.v1.bindir']\nmax_verifiers = 0\n";
