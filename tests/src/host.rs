@@ -1,5 +1,9 @@
 //! A node: a folder that is a containerd's root, and a supervisor that keeps containerd running.
 
+pub mod agent;
+pub mod configs;
+pub mod tree;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,27 +11,27 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use e2e::containerd::snapshotter;
-use e2e::cri::PullError;
-use e2e::{Cri, Folder, Process, process};
 use xtask::peers;
 
-use crate::configs::{Config, Format};
+use self::configs::{Config, Format};
+use crate::containerd::snapshotter;
+use crate::cri::PullError;
+use crate::{Cri, Folder, Process, process};
 
 /// How long anything may take that takes seconds.
-pub(crate) const LIMIT: Duration = Duration::from_mins(1);
+pub const LIMIT: Duration = Duration::from_mins(1);
 
 /// A version of containerd.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Version {
+pub struct Version {
     /// The version, as CRI tells it without its `v`.
-    pub(crate) number: &'static str,
+    pub number: &'static str,
     containerd: &'static str,
     shim: &'static str,
     /// Whether CRI's pulls go through image verifiers at all.
-    pub(crate) verifies: bool,
+    pub verifies: bool,
     /// The versions of root files that it reads.
-    pub(crate) formats: &'static [Format],
+    pub formats: &'static [Format],
 }
 
 /// The one that every run takes.
@@ -40,7 +44,7 @@ const SAMPLE: Version = Version {
 };
 
 /// All of them.
-pub(crate) const VERSIONS: [Version; 5] = [
+pub const VERSIONS: [Version; 5] = [
     Version {
         number: "1.7.35",
         containerd: "containerd-1.7",
@@ -71,18 +75,21 @@ pub(crate) const VERSIONS: [Version; 5] = [
 ];
 
 /// Whether everything is tested, and not a sample.
-pub(crate) fn full() -> bool {
+#[must_use]
+pub fn full() -> bool {
     std::env::var_os("NODESEAL_FULL").is_some_and(|value| !value.is_empty())
 }
 
 /// The versions that this run tests.
-pub(crate) fn versions() -> Vec<Version> {
+#[must_use]
+pub fn versions() -> Vec<Version> {
     let wanted = |version: &Version| full() || *version == SAMPLE;
     VERSIONS.into_iter().filter(wanted).collect()
 }
 
 /// Those of them whose pulls can be held to policies.
-pub(crate) fn verifying() -> Vec<Version> {
+#[must_use]
+pub fn verifying() -> Vec<Version> {
     let versions = versions().into_iter();
     versions.filter(|version| version.verifies).collect()
 }
@@ -107,10 +114,11 @@ const SOCKET: &str = "run/containerd/containerd.sock";
 
 /// A node. The agent runs beside it.
 #[derive(Debug)]
-pub(crate) struct Host {
+pub struct Host {
     // Fields are dropped in this order: the processes end before their folder is removed.
     supervisor: Option<Process>,
-    pub(crate) version: Version,
+    /// Of its containerd.
+    pub version: Version,
     folder: Folder,
 }
 
@@ -121,7 +129,8 @@ impl Drop for Host {
 }
 
 /// Whether there is a process that has not ended, by its `proc_pid_stat(5)`.
-pub(crate) fn runs(stat: &Path) -> bool {
+#[must_use]
+pub fn runs(stat: &Path) -> bool {
     let stat = fs::read_to_string(stat).unwrap_or_default();
     let state = stat.rsplit(')').next().unwrap_or_default().trim_start();
     // A zombie has ended, and waits for its parent to ask after it.
@@ -130,7 +139,7 @@ pub(crate) fn runs(stat: &Path) -> bool {
 
 impl Host {
     /// A node on which nothing runs yet.
-    pub(crate) fn new(version: Version) -> Result<Self> {
+    pub fn new(version: Version) -> Result<Self> {
         let folder = Folder::new("mx")?;
         let host = Self {
             supervisor: None,
@@ -166,7 +175,7 @@ impl Host {
 
     /// A node whose containerd answers, with a configuration that this function makes of the usual
     /// one.
-    pub(crate) async fn with(
+    pub async fn with(
         version: Version,
         format: Format,
         change: impl FnOnce(Config) -> Config,
@@ -179,7 +188,7 @@ impl Host {
     }
 
     /// Starts the supervisor, and waits until containerd answers.
-    pub(crate) async fn boot(&mut self) -> Result<()> {
+    pub async fn boot(&mut self) -> Result<()> {
         let mut command = Command::new("unshare");
         command
             .args(["--mount", "--pid", "--fork", "--kill-child"])
@@ -201,7 +210,7 @@ impl Host {
     }
 
     /// Ends the supervisor, and with it containerd and everything that it started.
-    pub(crate) fn halt(&mut self) {
+    pub fn halt(&mut self) {
         let Some(supervisor) = self.supervisor.take() else {
             return;
         };
@@ -219,37 +228,43 @@ impl Host {
     }
 
     /// The node's root.
-    pub(crate) fn root(&self) -> PathBuf {
+    #[must_use]
+    pub fn root(&self) -> PathBuf {
         self.folder.join("root")
     }
 
     /// A path of the node's, here.
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
         self.root().join(name)
     }
 
     /// The folder of policies.
-    pub(crate) fn policies(&self) -> PathBuf {
+    #[must_use]
+    pub fn policies(&self) -> PathBuf {
         self.folder.join("policies")
     }
 
     /// A file for the agent's output.
-    pub(crate) fn agent_log(&self) -> PathBuf {
+    #[must_use]
+    pub fn agent_log(&self) -> PathBuf {
         self.folder.join("agent.log")
     }
 
     /// containerd's socket, here.
-    pub(crate) fn socket(&self) -> PathBuf {
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
         self.path(SOCKET)
     }
 
     /// The address of that, as the kubelet has it.
-    pub(crate) fn endpoint() -> String {
+    #[must_use]
+    pub fn endpoint() -> String {
         format!("unix:///{SOCKET}")
     }
 
     /// Writes a file of the node's.
-    pub(crate) fn write(&self, name: &str, text: &str) -> Result<()> {
+    pub fn write(&self, name: &str, text: &str) -> Result<()> {
         let path = self.path(name);
         let folder = path.parent().context("a file has a folder")?;
         fs::create_dir_all(folder)?;
@@ -257,7 +272,7 @@ impl Host {
     }
 
     /// Copies a program into a folder of the node's.
-    pub(crate) fn install(&self, folder: &str, program: &Path) -> Result<()> {
+    pub fn install(&self, folder: &str, program: &Path) -> Result<()> {
         let folder = self.path(folder);
         fs::create_dir_all(&folder)?;
         let name = program.file_name().context("a program has a name")?;
@@ -266,23 +281,26 @@ impl Host {
     }
 
     /// A file of the node's; nothing where there is none.
-    pub(crate) fn read(&self, name: &str) -> Option<String> {
+    #[must_use]
+    pub fn read(&self, name: &str) -> Option<String> {
         fs::read_to_string(self.path(name)).ok()
     }
 
     /// What containerd and its supervisor have said.
-    pub(crate) fn log(&self) -> String {
+    #[must_use]
+    pub fn log(&self) -> String {
         let supervisor = self.supervisor.as_ref();
         supervisor.map(Process::log).unwrap_or_default()
     }
 
     /// How often containerd was started.
-    pub(crate) fn starts(&self) -> usize {
+    #[must_use]
+    pub fn starts(&self) -> usize {
         self.log().matches("msg=\"starting containerd\"").count()
     }
 
     /// The id of the containerd that listens.
-    pub(crate) async fn containerd(&self) -> Result<u32> {
+    pub async fn containerd(&self) -> Result<u32> {
         let stream = tokio::net::UnixStream::connect(self.socket())
             .await
             .context("connect to containerd")?;
@@ -291,13 +309,13 @@ impl Host {
     }
 
     /// Pulls as a kubelet would.
-    pub(crate) async fn pull(&self, image: &str) -> Result<Result<(), PullError>> {
+    pub async fn pull(&self, image: &str) -> Result<Result<(), PullError>> {
         let cri = Cri::connect(&self.socket()).await?;
         Ok(cri.pull(image).await.map(drop))
     }
 
     /// Fails unless a pull is refused by the verifier's own word.
-    pub(crate) async fn refuses(&self, image: &str) -> Result<()> {
+    pub async fn refuses(&self, image: &str) -> Result<()> {
         match self.pull(image).await? {
             Ok(()) => bail!("{image} was pulled"),
             Err(error) => ensure!(
@@ -309,7 +327,7 @@ impl Host {
     }
 
     /// Runs `ctr` on the node.
-    pub(crate) async fn ctr(&self, args: &[&str]) -> Result<String> {
+    pub async fn ctr(&self, args: &[&str]) -> Result<String> {
         let mut command = Command::new(peers::locate("ctr")?);
         command.arg("--address").arg(self.socket()).args(args);
         process::output(command).await

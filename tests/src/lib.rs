@@ -13,6 +13,9 @@
 //!
 //! [`sigstore_services::Services`] are sigstore's own, for signatures without keys.
 //!
+//! [`host::Host`] is a node with a containerd of its own that something starts again, and
+//! [`host::agent::Agent`] the agent on it.
+//!
 //! [`ControlPlane`] is a cluster's API server, for what watches and writes objects.
 //!
 //! Everything lies in a [`folder::Folder`] below the temporary directory and on loopback ports of
@@ -27,6 +30,7 @@ pub mod cri;
 pub mod crio_socket;
 pub mod folder;
 pub mod front;
+pub mod host;
 pub mod images;
 pub mod judge;
 pub mod keys;

@@ -6,32 +6,36 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use e2e::policies::config;
-use e2e::{Process, process};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use xtask::product::Product;
 
-use crate::host::{Host, LIMIT, runs};
+use super::{Host, LIMIT, runs};
+use crate::policies::config;
+use crate::{Process, process};
 
 /// A running agent, which ends when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Agent<'a> {
+pub struct Agent<'a> {
     process: Process,
     host: &'a Host,
 }
 
 /// What an `EnforcementConfig` says of a containerd.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Wish {
-    pub(crate) restart: &'static str,
-    pub(crate) fix_local_pull: bool,
-    pub(crate) interval: &'static str,
-    pub(crate) enforcement: &'static str,
+pub struct Wish {
+    /// `containerd.restart`.
+    pub restart: &'static str,
+    /// `containerd.fixLocalPull`.
+    pub fix_local_pull: bool,
+    /// `probe.interval`.
+    pub interval: &'static str,
+    /// `enforcement`.
+    pub enforcement: &'static str,
 }
 
 /// Everything may be done to it.
-pub(crate) const ALLOWED: Wish = Wish {
+pub const ALLOWED: Wish = Wish {
     restart: "Allowed",
     fix_local_pull: true,
     interval: "10s",
@@ -39,20 +43,20 @@ pub(crate) const ALLOWED: Wish = Wish {
 };
 
 /// What there is without a wish, and proofs as often as they can be.
-pub(crate) const CAREFUL: Wish = Wish {
+pub const CAREFUL: Wish = Wish {
     restart: "Never",
     fix_local_pull: false,
     ..ALLOWED
 };
 
 /// The containerd is not to be touched any more, and all of it is given back.
-pub(crate) const DISABLED: Wish = Wish {
+pub const DISABLED: Wish = Wish {
     enforcement: "Disabled",
     ..ALLOWED
 };
 
 /// Writes the wish beside the policies; a file that appears as a whole.
-pub(crate) fn wish(host: &Host, wish: Wish) -> Result<()> {
+pub fn wish(host: &Host, wish: Wish) -> Result<()> {
     let Wish {
         restart,
         fix_local_pull,
@@ -68,15 +72,24 @@ pub(crate) fn wish(host: &Host, wish: Wish) -> Result<()> {
 }
 
 /// Writes a file of policies.
-pub(crate) fn policy(host: &Host, name: &str, text: &str) -> Result<()> {
+pub fn policy(host: &Host, name: &str, text: &str) -> Result<()> {
     let staged = host.policies().with_extension("tmp");
     fs::write(&staged, text).context("write a policy")?;
     fs::rename(&staged, host.policies().join(name)).context("put a policy in its place")
 }
 
 impl<'a> Agent<'a> {
-    /// Starts the agent with a wish.
-    pub(crate) fn start(host: &'a Host, first: Wish) -> Result<Self> {
+    /// Starts the agent with a wish. It looks every second.
+    pub fn start(host: &'a Host, first: Wish) -> Result<Self> {
+        Self::looking_every(host, first, "1")
+    }
+
+    /// Starts one that seldom looks when nothing seems to change: what happens, happens by events.
+    pub fn by_events(host: &'a Host, first: Wish) -> Result<Self> {
+        Self::looking_every(host, first, "30")
+    }
+
+    fn looking_every(host: &'a Host, first: Wish, seconds: &str) -> Result<Self> {
         wish(host, first)?;
         let mut command = Command::new(Product::Agent.locate()?);
         command
@@ -91,7 +104,7 @@ impl<'a> Agent<'a> {
                 "--restart-by",
                 "signal",
                 "--recheck",
-                "1",
+                seconds,
                 "--output",
                 "json",
             ]);
@@ -100,13 +113,14 @@ impl<'a> Agent<'a> {
     }
 
     /// The last status.
-    pub(crate) fn status(&self) -> Option<Value> {
+    #[must_use]
+    pub fn status(&self) -> Option<Value> {
         let text = self.host.read("var/lib/nodeseal/status.json")?;
         serde_json::from_str(&text).ok()
     }
 
     /// Waits for a status.
-    pub(crate) async fn until(
+    pub async fn until(
         &mut self,
         what: &str,
         limit: Duration,
@@ -130,7 +144,7 @@ impl<'a> Agent<'a> {
     }
 
     /// Waits until pulls are proven to be held to the policies.
-    pub(crate) async fn enforces(&mut self) -> Result<Value> {
+    pub async fn enforces(&mut self) -> Result<Value> {
         self.until("Enforcing=True", LIMIT, |status| {
             status.is("Enforcing", "True", "Enforcing") && status.is("Applied", "True", "Applied")
         })
@@ -138,7 +152,7 @@ impl<'a> Agent<'a> {
     }
 
     /// Ends the agent as a kubelet does, and waits until it is gone.
-    pub(crate) async fn terminate(self) -> Result<()> {
+    pub async fn terminate(self) -> Result<()> {
         let pid = i32::try_from(self.process.id())?;
         let pid = Pid::from_raw(pid).context("a process id")?;
         kill_process(pid, Signal::TERM)?;
@@ -158,7 +172,10 @@ fn tail(log: &str) -> String {
 
 /// A status, to be asked.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Status<'a>(pub(crate) &'a Value);
+pub struct Status<'a>(
+    /// All of it.
+    pub &'a Value,
+);
 
 impl<'a> Status<'a> {
     fn condition(self, name: &str) -> Option<&'a Value> {
@@ -169,13 +186,15 @@ impl<'a> Status<'a> {
     }
 
     /// Whether a condition has this status and reason.
-    pub(crate) fn is(self, name: &str, status: &str, reason: &str) -> bool {
+    #[must_use]
+    pub fn is(self, name: &str, status: &str, reason: &str) -> bool {
         self.condition(name)
             .is_some_and(|condition| condition["status"] == status && condition["reason"] == reason)
     }
 
     /// What a condition says in words.
-    pub(crate) fn message(self, name: &str) -> &'a str {
+    #[must_use]
+    pub fn message(self, name: &str) -> &'a str {
         let condition = self.condition(name);
         condition
             .and_then(|condition| condition["message"].as_str())
@@ -183,7 +202,8 @@ impl<'a> Status<'a> {
     }
 
     /// The managed files.
-    pub(crate) fn files(self) -> Vec<&'a str> {
+    #[must_use]
+    pub fn files(self) -> Vec<&'a str> {
         let files = self.0["files"].as_array().into_iter().flatten();
         files.filter_map(|file| file["path"].as_str()).collect()
     }

@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 
 /// Which version a root file has; drop-ins have to have the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Format {
+pub enum Format {
     /// `version = 2`, whose keys containerd 2.x migrates.
     V2,
     /// `version = 3`, of containerd 2.x alone.
@@ -13,7 +13,8 @@ pub(crate) enum Format {
 
 impl Format {
     /// The number in the file.
-    pub(crate) fn number(self) -> u8 {
+    #[must_use]
+    pub fn number(self) -> u8 {
         match self {
             Self::V2 => 2,
             Self::V3 => 3,
@@ -34,7 +35,7 @@ impl Format {
 
 /// Where a key stood before version 3 put it all into one table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Table {
+pub enum Table {
     /// Beside everything else of CRI.
     Images,
     /// Beside the snapshotter.
@@ -45,8 +46,9 @@ pub(crate) enum Table {
 
 /// A root file, one line after the other.
 #[derive(Debug, Clone)]
-pub(crate) struct Config {
-    pub(crate) format: Format,
+pub struct Config {
+    /// Its version.
+    pub format: Format,
     top: Vec<String>,
     lines: Vec<(Table, String)>,
     rest: String,
@@ -54,7 +56,8 @@ pub(crate) struct Config {
 
 impl Config {
     /// What every node here has: a snapshotter that works, and runc.
-    pub(crate) fn new(format: Format, snapshotter: &str) -> Self {
+    #[must_use]
+    pub fn new(format: Format, snapshotter: &str) -> Self {
         let runtime = match format {
             Format::V3 => "'io.containerd.cri.v1.runtime'",
             Format::V2 => "'io.containerd.grpc.v1.cri'",
@@ -78,19 +81,22 @@ impl Config {
     }
 
     /// With a line outside of all tables.
-    pub(crate) fn top(mut self, line: &str) -> Self {
+    #[must_use]
+    pub fn top(mut self, line: &str) -> Self {
         self.top.push(line.to_owned());
         self
     }
 
     /// With a key of CRI's.
-    pub(crate) fn key(mut self, table: Table, line: &str) -> Self {
+    #[must_use]
+    pub fn key(mut self, table: Table, line: &str) -> Self {
         self.lines.push((table, line.to_owned()));
         self
     }
 
     /// With this folder of verifiers.
-    pub(crate) fn verifiers(mut self, folder: &str) -> Self {
+    #[must_use]
+    pub fn verifiers(mut self, folder: &str) -> Self {
         let _ = write!(
             self.rest,
             "\n[plugins.'io.containerd.image-verifier.v1.bindir']\nbin_dir = '{folder}'\n"
@@ -98,11 +104,12 @@ impl Config {
         self
     }
 
-    /// The line of the file on which this text stands.
-    pub(crate) fn line_of(&self, text: &str) -> usize {
+    /// The line of the file on which this text stands, from 1.
+    #[must_use]
+    pub fn line_of(&self, text: &str) -> Option<usize> {
         let file = self.to_string();
         let found = file.lines().position(|line| line.contains(text));
-        found.expect("the line is there") + 1
+        found.map(|line| line + 1)
     }
 }
 

@@ -9,11 +9,11 @@ use anyhow::{Context as _, Result};
 
 /// Mode and content of each file and link below a folder; nothing for folders. `None` as content
 /// is a folder, so that one that is left behind shows.
-pub(crate) type Tree = BTreeMap<PathBuf, (u32, Option<Vec<u8>>)>;
+pub type Tree = BTreeMap<PathBuf, (u32, Option<Vec<u8>>)>;
 
 /// The node's files as far as they are somebody's configuration or programs, and not what
 /// containerd and the agent keep for themselves.
-pub(crate) fn tree(root: &Path) -> Result<Tree> {
+pub fn tree(root: &Path) -> Result<Tree> {
     let mut found = Tree::new();
     for folder in ["etc", "opt", "usr"] {
         walk(root, &root.join(folder), &mut found)?;
@@ -22,7 +22,7 @@ pub(crate) fn tree(root: &Path) -> Result<Tree> {
 }
 
 /// All that lies below a folder.
-pub(crate) fn below(folder: &Path) -> Result<Tree> {
+pub fn below(folder: &Path) -> Result<Tree> {
     let mut found = Tree::new();
     walk(folder, folder, &mut found)?;
     Ok(found)
@@ -50,7 +50,8 @@ fn walk(root: &Path, folder: &Path, found: &mut Tree) -> Result<()> {
 }
 
 /// The paths at which two trees differ.
-pub(crate) fn differences(before: &Tree, after: &Tree) -> Vec<PathBuf> {
+#[must_use]
+pub fn differences(before: &Tree, after: &Tree) -> Vec<PathBuf> {
     let names = before.keys().chain(after.keys());
     let mut names: Vec<_> = names
         .filter(|name| before.get(*name) != after.get(*name))

@@ -2,13 +2,13 @@
 //! pulls that were not verified, and turned off where that is asked for and can be done.
 
 use anyhow::{Context as _, Result, ensure};
+use e2e::host::agent::{ALLOWED, Agent, CAREFUL, policy, wish};
+use e2e::host::configs::{Format, Table};
+use e2e::host::{Host, LIMIT, Version, full, verifying};
 use e2e::{Image, Registry};
 use policy::paths::CONTAINERD_DROP_IN;
 
-use crate::agent::{ALLOWED, Agent, CAREFUL, policy, wish};
-use crate::configs::{Format, Table};
 use crate::detection::strict;
-use crate::host::{Host, LIMIT, Version, full, verifying};
 
 /// A setting.
 #[derive(Debug, Clone, Copy)]
@@ -104,7 +104,12 @@ async fn one(
     let text = config.to_string();
     let place = format!(
         "/etc/containerd/config.toml:{}",
-        config.line_of(bypass.line.lines().next_back().unwrap_or_default())
+        bypass
+            .line
+            .lines()
+            .next_back()
+            .and_then(|line| config.line_of(line))
+            .context("the line of the bypass")?
     );
     let mut agent = Agent::start(&host, CAREFUL)?;
     // By its place in the file, and by pulls that nobody verified.

@@ -5,16 +5,15 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use e2e::host::agent::{ALLOWED, Agent, CAREFUL, Status, Wish, policy};
+use e2e::host::configs::Config;
+use e2e::host::tree::{differences, tree};
+use e2e::host::{Host, LIMIT, VERSIONS, full, verifying, versions};
 use e2e::keys::{self, Key};
 use e2e::policies::PolicyText;
 use e2e::{Image, Registry};
 use policy::paths::CONTAINERD_DROP_IN;
 use rustix::process::{Pid, Signal, kill_process};
-
-use crate::agent::{ALLOWED, Agent, CAREFUL, Status, Wish, policy};
-use crate::configs::Config;
-use crate::host::{Host, LIMIT, VERSIONS, full, verifying, versions};
-use crate::tree::{differences, tree};
 
 /// What containerd looks into when nobody tells it another folder.
 const BIN_DIR: &str = "opt/containerd/image-verifier/bin";

@@ -3,14 +3,14 @@
 use std::fs;
 
 use anyhow::{Result, ensure};
+use e2e::host::agent::{ALLOWED, Agent, DISABLED, policy, wish};
+use e2e::host::configs::{Config, Format, Table};
+use e2e::host::tree::{Tree, differences, tree};
+use e2e::host::{Host, LIMIT, Version, verifying};
 use e2e::{Image, Registry};
 use policy::paths::CONTAINERD_DROP_IN;
 
-use crate::agent::{ALLOWED, Agent, DISABLED, policy, wish};
-use crate::configs::{Config, Format, Table};
 use crate::detection::strict;
-use crate::host::{Host, LIMIT, Version, verifying};
-use crate::tree::{Tree, differences, tree};
 
 /// A node before it had an agent, and what its configuration is changed by.
 async fn scene(

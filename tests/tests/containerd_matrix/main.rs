@@ -8,18 +8,14 @@
 //!   └─ status.json, what lies below the root, and containerd's log say what came of it
 //! ```
 //!
-//! One version of containerd is a sample; `NODESEAL_FULL` takes all of [`host::VERSIONS`].
+//! One version of containerd is a sample; `NODESEAL_FULL` takes all of [`e2e::host::VERSIONS`].
 
 #![allow(
     clippy::expect_used,
     reason = "it is how a test fails, and helper functions of tests"
 )]
 
-mod agent;
 mod bypasses;
-mod configs;
 mod detection;
-mod host;
 mod leaving;
 mod restarts;
-mod tree;

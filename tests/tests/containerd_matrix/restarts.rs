@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use e2e::host::agent::{ALLOWED, Agent, Status, Wish, wish};
+use e2e::host::configs::{Config, Format, Table};
+use e2e::host::tree::{below, differences};
+use e2e::host::{Host, LIMIT, verifying};
 use e2e::process::wait_for;
 use policy::paths::CONTAINERD_DROP_IN;
-
-use crate::agent::{ALLOWED, Agent, Status, Wish, wish};
-use crate::configs::{Config, Format, Table};
-use crate::host::{Host, LIMIT, verifying};
-use crate::tree::{below, differences};
 
 /// A program that runs until it is ended, and needs no file: it listens on a port that is free.
 const PROGRAM: &str = "referrers-registry";

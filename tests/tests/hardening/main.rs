@@ -17,35 +17,23 @@
     reason = "it is how a test fails, and helper functions of tests"
 )]
 
-#[path = "../containerd_matrix/agent.rs"]
-#[allow(dead_code, reason = "what is of use here of another test")]
-mod agent;
-#[path = "../containerd_matrix/configs.rs"]
-#[allow(dead_code, reason = "what is of use here of another test")]
-mod configs;
-#[path = "../containerd_matrix/host.rs"]
-#[allow(dead_code, reason = "what is of use here of another test")]
-mod host;
 mod manifest;
 mod pod;
-#[path = "../containerd_matrix/tree.rs"]
-#[allow(dead_code, reason = "what is of use here of another test")]
-mod tree;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 
 use anyhow::{Context as _, Result, ensure};
+use e2e::host::agent::{ALLOWED, DISABLED, policy, wish};
+use e2e::host::configs::{Config, Format, Table};
+use e2e::host::tree::{below, differences, tree};
+use e2e::host::{Host, LIMIT, verifying};
 use e2e::policies::PolicyText;
 use e2e::{ControlPlane, Image, Key, Registry, keys, process};
 use policy::paths::{CONTAINERD_DROP_IN, STATE_DIR, VERIFIER_NAME, VERIFIER_POLICY};
 
-use crate::agent::{ALLOWED, DISABLED, policy, wish};
-use crate::configs::{Config, Format, Table};
-use crate::host::{Host, LIMIT, verifying};
 use crate::manifest::Manifest;
 use crate::pod::{Agent, prepare, uninstall};
-use crate::tree::{below, differences, tree};
 
 /// containerd's root file, on the node.
 const ROOT_FILE: &str = "etc/containerd/config.toml";

@@ -8,12 +8,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use e2e::host::agent::Status;
+use e2e::host::{Host, LIMIT};
 use e2e::{Process, process};
 use serde_json::Value;
 use xtask::product::Product;
 
-use crate::agent::Status;
-use crate::host::{Host, LIMIT};
 use crate::manifest::Manifest;
 
 /// Makes the pod in a mount namespace of its own and becomes the agent. `$1` is a folder for the
@@ -72,7 +72,7 @@ pub(crate) fn prepare(host: &Host, manifest: &Manifest) -> Result<()> {
             other => anyhow::bail!("{} is of type {other:?}", mount.on_node),
         }
     }
-    fs::create_dir_all(host.pod()).context("a folder for the pod")
+    fs::create_dir_all(pod(host)).context("a folder for the pod")
 }
 
 /// The command that runs the agent in its pod, with these capabilities.
@@ -91,7 +91,7 @@ fn command(host: &Host, manifest: &Manifest, capabilities: &[String]) -> Result<
     let mut command = Command::new("unshare");
     command
         .args(["--mount", "sh", "-c", POD, "pod"])
-        .arg(host.pod())
+        .arg(pod(host))
         .arg(host.root())
         .arg(host.policies())
         .arg(Product::Agent.locate()?)
@@ -177,9 +177,7 @@ pub(crate) async fn uninstall(host: &Host, manifest: &Manifest) -> Result<String
     process::output(command).await
 }
 
-impl Host {
-    /// A folder for the pod's root file system.
-    fn pod(&self) -> PathBuf {
-        self.policies().with_file_name("pod")
-    }
+/// A folder for the pod's root file system.
+fn pod(host: &Host) -> PathBuf {
+    host.root().with_file_name("pod")
 }

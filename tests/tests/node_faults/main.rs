@@ -16,20 +16,13 @@
     reason = "it is how a test fails, and helper functions of tests"
 )]
 
-mod agent;
 mod agents;
 mod api;
 mod clock;
 mod cluster;
-#[path = "../containerd_matrix/configs.rs"]
-#[allow(dead_code, reason = "the other test uses the rest")]
-mod configs;
 mod crio;
 mod disk;
 mod drift;
-#[path = "../containerd_matrix/host.rs"]
-#[allow(dead_code, reason = "the other test uses the rest")]
-mod host;
 mod live;
 mod node;
 mod policies;
