@@ -9,13 +9,15 @@ use std::fs;
 
 use self::configuration::{drop_in, others, past, rolled_back};
 use self::files::{foreign, harmed};
-use self::processes::{killed, no_socket, port, registry_gone, restarting, stopped};
+use self::processes::{emergency, killed, no_socket, port, registry_gone, restarting, stopped};
 use self::scene::{Opens, put};
 use crate::run::Case;
 
 /// What containerd looks into when nobody tells it another folder.
 const BIN_DIR: &str = "opt/containerd/image-verifier/bin";
 const VERIFIER: &str = "opt/containerd/image-verifier/bin/nodeseal-verifier";
+/// The verifier in a folder of nodeseal's, which the drop-in names.
+const OWN_VERIFIER: &str = "opt/nodeseal/image-verifier/nodeseal-verifier";
 const POLICY: &str = "etc/nodeseal/verifier/policy.json";
 
 #[allow(clippy::too_many_lines, reason = "it is a list")]
@@ -25,6 +27,11 @@ pub(crate) fn cases() -> Vec<Case> {
             "containerd: SIGSTOP, with a change meanwhile",
             "nothing rolled back, then new",
             stopped,
+        ),
+        Case::new(
+            "containerd: SIGSTOP, and the emergency stop to an agent that starts",
+            "everything off",
+            emergency,
         ),
         Case::new(
             "containerd: SIGKILL, started again by another",

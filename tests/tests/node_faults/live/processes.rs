@@ -7,11 +7,13 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, ensure};
 use e2e::Cri;
 use e2e::host::LIMIT;
-use e2e::host::agent::{ALLOWED, Agent, policy};
+use e2e::host::agent::{ALLOWED, Agent, DISABLED, policy};
 use e2e::process::wait_for;
+use policy::paths::CONTAINERD_DROP_IN;
 use rustix::process::Signal;
 
 use super::scene::{Live, Opens, another, applied, bypassed};
+use super::{OWN_VERIFIER, POLICY, VERIFIER};
 use crate::node::send;
 use crate::run::Recovered;
 
@@ -35,6 +37,35 @@ pub(super) async fn stopped() -> Result<Recovered> {
     ensure!(live.host.starts() == 1, "containerd was restarted");
     live.decides().await?;
     pulls.end(Opens::No).await?;
+    Ok(Recovered(Some(took)))
+}
+
+/// An agent that has never seen the runtime answer takes everything off all the same.
+pub(super) async fn emergency() -> Result<Recovered> {
+    let live = Live::start(bypassed).await?;
+    let mut agent = Agent::by_events(&live.host, ALLOWED)?;
+    agent.enforces().await?;
+    agent.terminate().await?;
+    let files = [VERIFIER, POLICY, CONTAINERD_DROP_IN, OWN_VERIFIER];
+    let there = || files.map(|path| live.host.path(path).exists());
+    ensure!(there().contains(&true), "there is nothing to take off");
+    let pid = live.host.containerd().await?;
+    send(pid, Signal::STOP)?;
+    let begin = Instant::now();
+    let mut agent = Agent::by_events(&live.host, DISABLED)?;
+    let off = agent
+        .until("everything off", LIMIT, |status| {
+            status.is("Enforcing", "False", "Disabled") && status.is("Applied", "True", "Applied")
+        })
+        .await;
+    let (took, there) = (begin.elapsed(), there());
+    send(pid, Signal::CONT)?;
+    off?;
+    ensure!(there == [false; 4], "{files:?} are there: {there:?}");
+    wait_for("the unsigned image to be let in", LIMIT, async || {
+        Ok(live.host.pull(&live.unsigned.by_tag()).await?.ok())
+    })
+    .await?;
     Ok(Recovered(Some(took)))
 }
 
