@@ -16,6 +16,8 @@ use tokio::task::JoinHandle;
 
 use crate::index::{Event, Fetched, Found, Source};
 
+/// The most bytes of one value, which is what the schema admits where it stands in an object.
+const MAX_VALUE: usize = 256 * 1024;
 /// How long one read may take.
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -141,13 +143,23 @@ fn failed(error: &kube::Error) -> Fetched {
     }
 }
 
+fn of_value(text: &str) -> Result<String, String> {
+    if text.len() > MAX_VALUE {
+        return Err(format!(
+            "its value is longer than {} KiB, and no key is",
+            MAX_VALUE / 1024
+        ));
+    }
+    Ok(text.to_owned())
+}
+
 fn of_config_map(object: ConfigMap, keys: &BTreeSet<String>) -> Fetched {
     let (text, binary) = (
         object.data.unwrap_or_default(),
         object.binary_data.unwrap_or_default(),
     );
     let value = |key: &String| match text.get(key) {
-        Some(text) => Some(Ok(text.clone())),
+        Some(text) => Some(of_value(text)),
         None => binary.contains_key(key).then(|| {
             Err("its value is binary, and text is expected: put it into `data`".to_owned())
         }),
@@ -162,8 +174,11 @@ fn of_secret(object: Secret, keys: &BTreeSet<String>) -> Fetched {
     let data = object.data.unwrap_or_default();
     let value = |key: &String| {
         let bytes = data.get(key)?;
-        let text = String::from_utf8(bytes.0.clone());
-        Some(text.map_err(|_| "its value is no UTF-8 text, and keys are PEM".to_owned()))
+        let text = str::from_utf8(&bytes.0);
+        Some(match text {
+            Ok(text) => of_value(text),
+            Err(_) => Err("its value is no UTF-8 text, and keys are PEM".to_owned()),
+        })
     };
     Fetched::Found(Found {
         values: keys.iter().map(|key| (key.clone(), value(key))).collect(),
@@ -176,6 +191,20 @@ mod tests {
     use k8s_openapi::ByteString;
 
     use super::*;
+
+    #[test]
+    fn a_value_that_is_too_long_is_not_kept() {
+        let data = [("k".to_owned(), "k".repeat(MAX_VALUE + 1))];
+        let map = ConfigMap {
+            data: Some(data.into()),
+            ..ConfigMap::default()
+        };
+        let Fetched::Found(found) = of_config_map(map, &["k".to_owned()].into()) else {
+            panic!("it is there");
+        };
+        let error = found.values["k"].clone().unwrap().unwrap_err();
+        assert_eq!(error, "its value is longer than 256 KiB, and no key is");
+    }
 
     #[test]
     fn only_what_a_policy_names_is_taken_from_a_secret() {

@@ -33,6 +33,7 @@ mod metrics;
 mod read;
 mod record;
 mod run;
+mod taint;
 mod tell;
 mod watch;
 mod writer;

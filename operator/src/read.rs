@@ -8,7 +8,7 @@ use crds::types::{
     UnsupportedPolicy,
 };
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::core::v1::{Node, Taint};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use kube::core::DeserializeGuard;
 use policy::aggregate::{Finding, Report, Truth, severity};
@@ -16,8 +16,8 @@ use policy::model::PolicyId;
 use policy::problem::Reason;
 
 use crate::index::{
-    BundleObject, ConfigObject, Meta, News, NodeObject, NodePolicyObject, PolicyObject, Runtime,
-    SpecObject, TrustRootObject,
+    BundleObject, ConfigObject, EFFECT, Meta, NOT_ENFORCING, NOT_READY, News, NodeObject,
+    NodePolicyObject, PolicyObject, Runtime, SpecObject, Taints, TrustRootObject,
 };
 
 fn meta(metadata: &ObjectMeta) -> Meta {
@@ -136,6 +136,16 @@ pub(crate) fn node(object: Node) -> NodeObject {
         labels: object.metadata.labels.unwrap_or_default(),
         reachable: !silent,
         runtime,
+        taints: taints(object.spec.and_then(|spec| spec.taints)),
+    }
+}
+
+fn taints(all: Option<Vec<Taint>>) -> Taints {
+    let all = all.unwrap_or_default();
+    let has = |key: &str| all.iter().any(|t| t.key == key && t.effect == EFFECT);
+    Taints {
+        not_ready: has(NOT_READY),
+        not_enforcing: has(NOT_ENFORCING),
     }
 }
 
@@ -177,6 +187,7 @@ pub(crate) fn node_policy(guard: DeserializeGuard<NodeImagePolicy>) -> NodePolic
             .runtime
             .as_ref()
             .map(|found| runtime(&found.name, found.version.as_deref().unwrap_or_default())),
+        observed: status.observed_generation,
         applied: status.applied_bundle,
         previous: status.previous_bundle,
     }

@@ -14,7 +14,7 @@ use policy::model::PolicyId;
 use serde_json::json;
 
 use crate::index::{Change, Event, Write};
-use crate::{read, tell};
+use crate::{read, taint, tell};
 
 /// Who writes, as `managedFields` has it.
 pub(crate) const FIELD_MANAGER: &str = "nodeseal-operator";
@@ -69,6 +69,10 @@ async fn attempt(
             let answer = api.patch(node, &apply(), &Patch::Apply(patch)).await?;
             let object = read::node_policy(answer);
             Ok(Some(Event::NodePolicy(Change::Apply(object))))
+        }
+        Write::Taint { node, uid, taints } => {
+            let object = gone_is_fine(taint::taint(client, node, uid, *taints).await)?.flatten();
+            Ok(object.map(|node| Event::Node(Change::Apply(read::node(node)))))
         }
         Write::PolicyStatus { id, status, .. } => {
             let kind = match id {

@@ -8,7 +8,7 @@ use policy::settings::{self, ContainerdSettings, CrioSettings, ProbeInterval, Se
 
 use super::{FieldProblem, Report};
 use crate::types::{
-    DefaultAction, Enforcement, EnforcementConfigSpec, Probe, Restart, StaleImages,
+    DefaultAction, Enforcement, EnforcementConfigSpec, Probe, Restart, StaleImages, Taint,
 };
 
 /// A valid configuration.
@@ -20,6 +20,8 @@ pub struct Configuration {
     pub allowed_scopes: BTreeSet<Scope>,
     /// How many policies a namespace may have.
     pub max_per_namespace: usize,
+    /// Which taints nodes shall have.
+    pub taint: Taint,
 }
 
 impl Configuration {
@@ -67,6 +69,7 @@ impl Default for Configuration {
             settings: Settings::default(),
             allowed_scopes: BTreeSet::new(),
             max_per_namespace: usize::try_from(namespaced.max_per_namespace).unwrap_or_default(),
+            taint: Taint::default(),
         }
     }
 }
@@ -113,6 +116,7 @@ pub fn configuration(spec: &EnforcementConfigSpec) -> Result<Configuration, Vec<
         },
         allowed_scopes,
         max_per_namespace: usize::try_from(most).unwrap_or_default(),
+        taint: spec.taint.clone(),
     })
 }
 

@@ -1,7 +1,7 @@
 //! The cluster's one configuration: what is in force, and what is to be said about it.
 
 use crds::convert::{self, Configuration};
-use crds::types::{Enforcement, EnforcementConfigSpec, EnforcementConfigStatus};
+use crds::types::{Enforcement, EnforcementConfigSpec, EnforcementConfigStatus, Taint};
 use jiff::Timestamp;
 use policy::advice::Advice;
 use policy::aggregate::{Finding, Truth, reason, warnings};
@@ -27,6 +27,8 @@ pub(crate) struct Config {
     deleted: bool,
     /// Whether valid values were ever seen.
     known: bool,
+    /// Its values were taken from bundles, which do not hold all of them.
+    recovered: bool,
     /// The uid and generation that were looked at last.
     seen: Option<(String, i64)>,
 }
@@ -63,6 +65,7 @@ impl Config {
                 self.advice = crds::advice::config(spec);
                 self.problem = None;
                 self.known = true;
+                self.recovered = false;
             }
             Err(problem) => {
                 // The stop is for when something is wrong: it does not wait until all else is right.
@@ -87,7 +90,17 @@ impl Config {
             self.disabled = last.enforcement == policy::settings::Enforcement::Disabled;
             self.deleted = self.seen.is_none();
             self.known = true;
+            self.recovered = true;
         }
+    }
+
+    /// Which taints nodes shall have; nothing where only an object that is gone, or is not valid any
+    /// more, said so.
+    pub(crate) fn taint(&self) -> Option<Taint> {
+        if self.disabled {
+            return Some(Taint::default());
+        }
+        (!self.recovered).then(|| self.in_force.taint.clone())
     }
 
     /// What policies have to say about a configuration that is gone.

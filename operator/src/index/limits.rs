@@ -4,7 +4,7 @@
 //! a namespace has is looked at before any of them is compiled, and how large they are before any
 //! of them is given to a node.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crds::convert::Configuration;
 use policy::aggregate::Finding;
@@ -12,17 +12,23 @@ use policy::problem::Reason;
 
 use super::compile::words;
 use super::objects::PolicyObject;
+use super::sources::{Source, of_spec};
 
 /// The most bytes of canonical JSON that the policies of one namespace may take together, 128 KiB:
 /// with the default of 20 policies six KiB each, and an eighth of what a bundle holds at worst. The
 /// material of trust roots does not count, because tenants only name those.
 pub const MAX_NAMESPACE_BYTES: usize = 128 * 1024;
 
+/// The most different `ConfigMaps` and Secrets that the policies of one namespace may take keys from:
+/// the operator watches each of them, and keeps what it holds.
+pub const MAX_NAMESPACE_SOURCES: usize = 32;
+
 /// Counts what namespaces have, in the order of the policies' ids.
 #[derive(Debug, Default)]
 pub(crate) struct Limits<'a> {
     policies: BTreeMap<&'a str, usize>,
     bytes: BTreeMap<&'a str, usize>,
+    sources: BTreeMap<&'a str, BTreeSet<Source>>,
 }
 
 impl<'a> Limits<'a> {
@@ -44,8 +50,28 @@ impl<'a> Limits<'a> {
         if *count > configuration.max_per_namespace {
             problems.insert(0, configuration.too_many());
         }
-        let first = problems.first()?;
+        let Some(first) = problems.first() else {
+            return self.read(namespace, object);
+        };
         Some(Finding::new(first.reason.as_str(), words(&problems)))
+    }
+
+    /// Takes up the room for what the policy takes keys from, or says that there is none.
+    fn read(&mut self, namespace: &'a str, object: &PolicyObject) -> Option<Finding> {
+        let spec = object.spec.as_ref().ok()?;
+        let read = self.sources.entry(namespace).or_default();
+        let mut with = of_spec(&object.id, &spec.policy)
+            .map(|(source, _)| source)
+            .collect::<BTreeSet<_>>();
+        if with.is_subset(read) {
+            return None;
+        }
+        with.extend(read.iter().cloned());
+        if with.len() > MAX_NAMESPACE_SOURCES {
+            return Some(too_many_sources(with.len()));
+        }
+        *read = with;
+        None
     }
 
     /// Whether there is room for so many bytes more of a namespace.
@@ -58,6 +84,13 @@ impl<'a> Limits<'a> {
     pub(crate) fn take(&mut self, namespace: &'a str, bytes: usize) {
         *self.bytes.entry(namespace).or_default() += bytes;
     }
+}
+
+fn too_many_sources(count: usize) -> Finding {
+    let message = format!(
+        "spec.authorities: the policies of a namespace may take keys from {MAX_NAMESPACE_SOURCES} ConfigMaps and Secrets, and with this one and those before it in the order of names it would be {count}: put several keys into one ConfigMap, or into the policies themselves"
+    );
+    Finding::from((Reason::NotPermitted, message))
 }
 
 /// What is said about a policy that there is no room for.

@@ -37,6 +37,7 @@ mod select;
 mod sources;
 mod status;
 mod sums;
+mod taints;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,6 +52,7 @@ use self::advice::Advices;
 use self::capability::Capabilities;
 use self::config::Config;
 use self::forms::Forms;
+use self::limits::Limits;
 use self::notices::Notices;
 use self::objects::Store;
 use self::plan::Names;
@@ -61,13 +63,14 @@ use self::sources::{Sources, of_root, of_spec};
 use self::write::Outbox;
 
 pub use self::figures::{Figures, NodeState, RootFigures};
-pub use self::limits::MAX_NAMESPACE_BYTES;
+pub use self::limits::{MAX_NAMESPACE_BYTES, MAX_NAMESPACE_SOURCES};
 pub use self::notices::{Notice, NoticeKind, Subject};
 pub use self::objects::{
     BundleObject, Change, ConfigObject, Meta, News, NodeObject, NodePolicyObject, Object,
     PolicyObject, Runtime, SpecObject, TrustRootObject,
 };
 pub use self::sources::{Fetched, Found, Source};
+pub use self::taints::{EFFECT, NOT_ENFORCING, NOT_READY, Taints};
 pub use self::write::{Write, WriteKey};
 
 /// What does not come from the cluster.
@@ -175,7 +178,10 @@ impl Index {
             Event::ClusterPolicy(change) => self.cluster_policies.change(change),
             Event::Policy(change) => self.namespaced_policies.change(change),
             Event::TrustRoot(change) => self.trust_roots.change(change),
-            Event::Config(change) => self.configs.change(change),
+            Event::Config(change) => {
+                self.configs.change(change);
+                self.config.update(self.configs.get(&()));
+            }
             Event::Node(change) => self.nodes.change(change),
             Event::NodePolicy(change) => {
                 self.notices.hear(&change);
@@ -221,8 +227,14 @@ impl Index {
     #[must_use]
     pub fn wanted(&self) -> BTreeMap<Source, BTreeSet<String>> {
         let mut wanted: BTreeMap<Source, BTreeSet<String>> = BTreeMap::new();
+        // Nothing is read for a policy that the configuration does not permit: a tenant may write
+        // very many of those.
+        let mut limits = Limits::default();
         for object in self.policies() {
-            let Ok(spec) = &object.spec else { continue };
+            let refused = limits.refuse(object, &self.config.in_force).is_some();
+            let Some(spec) = object.spec.as_ref().ok().filter(|_| !refused) else {
+                continue;
+            };
             for (source, key) in of_spec(&object.id, &spec.policy) {
                 wanted.entry(source).or_default().insert(key.to_owned());
             }
@@ -261,6 +273,7 @@ impl Index {
         let statuses = self.statuses(&classes, &selections, &plan, now);
         self.outbox.begin();
         let mut writes = self.bundle_writes(&plan, now);
+        writes.extend(self.taint_writes(now));
         writes.extend(self.status_writes(statuses, now));
         writes.extend(self.notice_writes(now));
         self.outbox.end();

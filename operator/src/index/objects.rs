@@ -11,6 +11,8 @@ use policy::aggregate::{Finding, Report, Truth};
 use policy::bundle::Bundle;
 use policy::model::PolicyId;
 
+use super::taints::Taints;
+
 /// What a watch says about objects of one kind.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change<T> {
@@ -107,6 +109,8 @@ pub struct NodeObject {
     pub reachable: bool,
     /// What its kubelet says its runtime is.
     pub runtime: Option<Runtime>,
+    /// Which of the product's taints it has.
+    pub taints: Taints,
 }
 
 /// A container runtime.
@@ -129,6 +133,8 @@ pub struct NodePolicyObject {
     pub owner: Option<String>,
     /// The bundle that the node shall run. Nothing where the object cannot be read.
     pub bundle: Option<String>,
+    /// The generation that its agent's report is about.
+    pub observed: Option<i64>,
     /// The bundle that it runs.
     pub applied: Option<String>,
     /// The bundle that it ran before.

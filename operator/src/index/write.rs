@@ -9,6 +9,7 @@ use policy::digest::Digest;
 use policy::model::PolicyId;
 
 use super::notices::Notice;
+use super::taints::Taints;
 
 /// One write. They are ordered by what matters first.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,6 +29,15 @@ pub enum Write {
         uid: String,
         /// The bundle's name.
         bundle: String,
+    },
+    /// Let a node have these of the product's taints, and all others that it has.
+    Taint {
+        /// The node's name.
+        node: String,
+        /// Its uid: another node of that name is left alone.
+        uid: String,
+        /// The taints.
+        taints: Taints,
     },
     /// Say this about a policy.
     PolicyStatus {
@@ -68,6 +78,8 @@ pub enum WriteKey {
     Bundle(String),
     /// A node's bundle.
     Node(String),
+    /// A node's taints.
+    Taints(String),
     /// The status of the configuration.
     ConfigStatus,
     /// The status of a trust root.
@@ -87,6 +99,7 @@ impl Write {
                 WriteKey::Bundle(name.clone())
             }
             Self::SetBundle { node, .. } => WriteKey::Node(node.clone()),
+            Self::Taint { node, .. } => WriteKey::Taints(node.clone()),
             Self::PolicyStatus { id, .. } => WriteKey::PolicyStatus(id.clone()),
             Self::TrustRootStatus { name, .. } => WriteKey::TrustRootStatus(name.clone()),
             Self::ConfigStatus { .. } => WriteKey::ConfigStatus,
@@ -101,13 +114,14 @@ impl Write {
         match self {
             Self::CreateBundle { .. } => 0,
             Self::SetBundle { .. } => 1,
-            Self::ConfigStatus { .. } | Self::TrustRootStatus { .. } => 2,
+            Self::Taint { .. } => 2,
+            Self::ConfigStatus { .. } | Self::TrustRootStatus { .. } => 3,
             Self::PolicyStatus {
                 counts_only: false, ..
-            } => 3,
-            Self::PolicyStatus { .. } => 4,
-            Self::DeleteBundle { .. } => 5,
-            Self::Notice(_) => 6,
+            } => 4,
+            Self::PolicyStatus { .. } => 5,
+            Self::DeleteBundle { .. } => 6,
+            Self::Notice(_) => 7,
         }
     }
 
@@ -117,6 +131,7 @@ impl Write {
             Self::CreateBundle { name, .. } => format!("create {name}"),
             Self::DeleteBundle { name, uid } => format!("delete {name} {uid}"),
             Self::SetBundle { uid, bundle, .. } => format!("{uid} {bundle}"),
+            Self::Taint { uid, taints, .. } => format!("{uid} {taints:?}"),
             Self::Notice(notice) => format!("tell {}", notice.name),
             Self::PolicyStatus { status, .. } => {
                 let mut status = status.clone();

@@ -9,6 +9,7 @@ mod roots;
 mod scale;
 mod settings;
 mod skew;
+mod taints;
 mod tenants;
 mod world;
 

@@ -9,7 +9,7 @@ use super::config_map;
 use super::world::{
     KEY, OTHER_KEY, World, cluster, found, kinds, namespaced, referring, runtime, spec,
 };
-use crate::index::{MAX_NAMESPACE_BYTES, Source, SpecObject, Write};
+use crate::index::{MAX_NAMESPACE_BYTES, MAX_NAMESPACE_SOURCES, Source, SpecObject, Write};
 
 /// A spec of about 23 KiB that hardly compresses; another one for each seed.
 fn large(seed: &str) -> SpecObject {
@@ -293,4 +293,59 @@ fn what_administrators_change_waits_for_nothing_and_takes_along_what_waits() {
     assert_eq!(world.on("a"), ["p"]);
     world.apply_policy(&id, spec("registry.example/third"));
     assert_eq!(bundles(&world.settle()), 1, "each of them at once");
+}
+
+/// A policy of a namespace that takes its key from a `ConfigMap` of this name.
+fn from_map(name: &str) -> SpecObject {
+    let source = Source {
+        name: name.to_owned(),
+        ..config_map()
+    };
+    let mut spec = referring(spec("tenant.example"), &source);
+    let key = spec.policy.authorities[0].key.as_mut().unwrap();
+    key.config_map_key_ref.as_mut().unwrap().namespace = None;
+    spec
+}
+
+#[test]
+fn a_namespace_has_so_many_sources_and_nothing_is_read_beyond() {
+    let (mut world, _) = with_crio();
+    world.configure(limits(100, &[]));
+    let id = |number: usize| namespaced("keys", &format!("p{number:02}"));
+    for number in 0..40 {
+        world.apply_policy(&id(number), from_map(&format!("m{number:02}")));
+    }
+    let wanted: Vec<String> = world.index.wanted().into_keys().map(|s| s.name).collect();
+    assert_eq!(wanted.len(), MAX_NAMESPACE_SOURCES);
+    for name in wanted {
+        let source = Source {
+            name,
+            ..config_map()
+        };
+        world.source(&source, found(KEY));
+    }
+    roll_out(&mut world);
+    assert_eq!(world.condition(&id(31), "Ready"), "True Ready");
+    assert_eq!(world.condition(&id(32), "Accepted"), "False NotPermitted");
+    assert!(
+        world
+            .message(&id(32), "Accepted")
+            .contains("put several keys into one")
+    );
+    // One that takes its key from where others do is fine.
+    world.apply_policy(&id(39), from_map("m00"));
+    roll_out(&mut world);
+    assert_eq!(world.condition(&id(39), "Ready"), "True Ready");
+}
+
+#[test]
+fn nothing_is_read_for_policies_that_are_not_permitted() {
+    let (mut world, _) = with_crio();
+    world.configure(limits(1, &["allowed.example"]));
+    world.apply_policy(&namespaced("keys", "one"), from_map("one"));
+    world.apply_policy(&namespaced("keys", "two"), from_map("two"));
+    assert_eq!(world.index.wanted().len(), 0, "outside of what is allowed");
+    world.configure(limits(1, &[]));
+    let wanted: Vec<String> = world.index.wanted().into_keys().map(|s| s.name).collect();
+    assert_eq!(wanted, ["one"], "as soon as the configuration says so");
 }

@@ -14,8 +14,8 @@ use policy::model::PolicyId;
 
 use crate::index::{
     BundleObject, Change, ConfigObject, Event, Fetched, Found, Index, Meta, News, NodeObject,
-    NodePolicyObject, Notice, Options, PolicyObject, Runtime, Source, SpecObject, TrustRootObject,
-    Write,
+    NodePolicyObject, Notice, Options, PolicyObject, Runtime, Source, SpecObject, Taints,
+    TrustRootObject, Write,
 };
 
 pub(super) const KEY: &str = "-----BEGIN PUBLIC KEY-----\n\
@@ -259,6 +259,7 @@ impl World {
                 .collect(),
             reachable: true,
             runtime: Some(runtime("containerd", "2.2.1")),
+            taints: Taints::default(),
         };
         self.change_node(node);
     }
@@ -292,6 +293,7 @@ impl World {
             own.previous = own.applied.take();
             own.applied = own.bundle.clone();
         }
+        own.observed = Some(own.meta.generation);
         own.report = Some(report);
         self.change_node_policy(own);
     }
@@ -355,6 +357,7 @@ impl World {
                     meta: Meta::default(),
                     owner: None,
                     bundle: None,
+                    observed: None,
                     applied: None,
                     previous: None,
                     runtime: None,
@@ -368,6 +371,13 @@ impl World {
                 own.bundle = Some(bundle);
                 self.node_policies.insert(node, own.clone());
                 Some(Event::NodePolicy(Change::Apply(own)))
+            }
+            Write::Taint { node, uid, taints } => {
+                let mut object = self.nodes[&node].clone();
+                assert_eq!(object.meta.uid, uid);
+                object.taints = taints;
+                self.change_node(object.clone());
+                Some(Event::Node(Change::Apply(object)))
             }
             Write::PolicyStatus { id, status, .. } => {
                 let mut object = self.policies[&id].clone();
@@ -480,6 +490,11 @@ pub(super) fn kinds(writes: &[Write]) -> Vec<String> {
     let word = |write: &Write| match write {
         Write::CreateBundle { .. } => "create".to_owned(),
         Write::SetBundle { node, .. } => format!("set {node}"),
+        Write::Taint { node, taints, .. } => {
+            let one = |word, has| if has { word } else { "-" };
+            let (ready, enforcing) = (taints.not_ready, taints.not_enforcing);
+            format!("taint {node} {}{}", one("r", ready), one("e", enforcing))
+        }
         Write::PolicyStatus {
             id, counts_only, ..
         } => format!("{} {id}", if *counts_only { "count" } else { "status" }),
