@@ -35,6 +35,7 @@ mod record;
 mod run;
 mod taint;
 mod tell;
+mod turns;
 mod watch;
 mod writer;
 

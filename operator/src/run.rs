@@ -16,6 +16,7 @@ use crate::index::{Event, Index, Options, Write, WriteKey};
 use crate::lease::Leads;
 use crate::metrics::Metrics;
 use crate::record::About;
+use crate::turns::Turns;
 use crate::writer::{self, WriteError};
 
 /// Twenty writes a second, whatever happens.
@@ -77,6 +78,7 @@ struct Loop {
     /// Handed out by the index and not begun; the newest about each object.
     queue: BTreeMap<WriteKey, Queued>,
     busy: BTreeSet<WriteKey>,
+    turns: Turns,
     answers: JoinSet<Answer>,
     /// When to ask the index again.
     wake: Instant,
@@ -109,6 +111,7 @@ pub(crate) async fn run(parts: Parts, shutdown: impl Future<Output = ()>) -> End
         synced: false,
         queue: BTreeMap::new(),
         busy: BTreeSet::new(),
+        turns: Turns::default(),
         answers: JoinSet::new(),
         wake: Instant::now(),
         took: Duration::ZERO,
@@ -218,8 +221,8 @@ impl Loop {
         self.wake = Instant::now() + pause;
     }
 
-    /// The most urgent write about an object that no other write is under way for. The lease is asked
-    /// each time: this process may have been stopped for longer than it holds.
+    /// The next write about an object that no other write is under way for. The lease is asked each
+    /// time: this process may have been stopped for longer than it holds.
     fn next(&self) -> Option<&WriteKey> {
         if !self.leader || !self.leads.holds() || self.answers.len() >= UNDER_WAY {
             return None;
@@ -228,8 +231,7 @@ impl Loop {
             .queue
             .iter()
             .filter(|(key, _)| !self.busy.contains(*key));
-        free.min_by_key(|(_, queued)| queued.write.rank())
-            .map(|(key, _)| key)
+        self.turns.next(free.map(|(key, queued)| (key, &queued.write)))
     }
 
     fn begin(&mut self) {
@@ -239,6 +241,7 @@ impl Loop {
         let Some(queued) = self.queue.remove(&key) else {
             return;
         };
+        self.turns.took(&key);
         self.busy.insert(key);
         let (client, identity) = (self.client.clone(), Arc::clone(&self.identity));
         self.answers.spawn(async move {

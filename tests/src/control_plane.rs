@@ -18,8 +18,10 @@ use crate::keys::{self, Key};
 use crate::ports;
 use crate::process::{self, Process};
 
+mod audit;
 mod client;
 
+pub use audit::{Request, requests_in};
 pub use client::Refused;
 
 /// How long each of the two may take to answer.
@@ -74,7 +76,19 @@ impl ControlPlane {
 
     /// The same with users besides the administrator. They have the rights that RBAC gives them.
     pub async fn with_users(users: &[User]) -> Result<Self> {
+        Self::begin(users, false).await
+    }
+
+    /// The same, and what service accounts ask of it is written down: see [`Self::requests`].
+    pub async fn audited() -> Result<Self> {
+        Self::begin(&[], true).await
+    }
+
+    async fn begin(users: &[User], audited: bool) -> Result<Self> {
         let folder = Folder::new("cluster")?;
+        if audited {
+            write(&folder, audit::POLICY_FILE, audit::POLICY)?;
+        }
         let (etcd_address, address) = (ports::free()?, ports::free()?);
         let admin = User::new(ADMIN, &["system:masters"]);
         let mut tokens = String::new();
@@ -232,6 +246,7 @@ impl ControlPlane {
         ] {
             command.arg(format!("--{flag}={value}"));
         }
+        command.args(audit::flags(&self.folder));
         Ok(command)
     }
 }

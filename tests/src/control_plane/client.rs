@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::{Node, ServiceAccount};
+use k8s_openapi::api::core::v1::{Node, Pod, ServiceAccount};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::config::AuthInfo;
@@ -131,20 +131,45 @@ impl ControlPlane {
                 })
             }
         };
-        let request = TokenRequest {
-            spec: TokenRequestSpec {
-                bound_object_ref: bound,
-                ..TokenRequestSpec::default()
-            },
-            ..TokenRequest::default()
-        };
-        let api: Api<ServiceAccount> = Api::namespaced(client, namespace);
-        let answer = api
-            .create_token_request(name, &PostParams::default(), &request)
-            .await?;
-        let status = answer.status.context("a token request without an answer")?;
-        Ok(status.token)
+        token(client, namespace, name, bound).await
     }
+
+    /// The token that the pod of a service account has mounted. Account and pod must exist; the
+    /// token says on which node the pod runs, if on any.
+    pub async fn pod_token(&self, namespace: &str, account: &str, pod: &str) -> Result<String> {
+        let client = self.admin()?;
+        let found = Api::<Pod>::namespaced(client.clone(), namespace)
+            .get(pod)
+            .await?;
+        let bound = BoundObjectReference {
+            api_version: Some("v1".to_owned()),
+            kind: Some("Pod".to_owned()),
+            name: Some(pod.to_owned()),
+            uid: found.metadata.uid,
+        };
+        token(client, namespace, account, Some(bound)).await
+    }
+}
+
+async fn token(
+    client: Client,
+    namespace: &str,
+    name: &str,
+    bound: Option<BoundObjectReference>,
+) -> Result<String> {
+    let request = TokenRequest {
+        spec: TokenRequestSpec {
+            bound_object_ref: bound,
+            ..TokenRequestSpec::default()
+        },
+        ..TokenRequest::default()
+    };
+    let api: Api<ServiceAccount> = Api::namespaced(client, namespace);
+    let answer = api
+        .create_token_request(name, &PostParams::default(), &request)
+        .await?;
+    let status = answer.status.context("a token request without an answer")?;
+    Ok(status.token)
 }
 
 async fn list(client: &Client, path: &str) -> Result<Value> {
