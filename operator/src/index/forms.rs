@@ -14,6 +14,7 @@ use super::compile::{Compiled, compile};
 use super::config::Config;
 use super::limits::{Limits, no_room};
 use super::objects::PolicyObject;
+use super::pace::Pace;
 use super::roots::Roots;
 use super::sources::{Source, Sources, of_spec, roots_of};
 
@@ -97,6 +98,8 @@ impl Entry {
 #[derive(Debug, Default)]
 pub(crate) struct Forms {
     entries: BTreeMap<PolicyId, Entry>,
+    /// Whether something is left to compile in the next round.
+    pub(crate) behind: bool,
 }
 
 impl Forms {
@@ -133,11 +136,13 @@ impl Forms {
         sources: &Sources,
         roots: &Roots,
         configuration: &Configuration,
-        last: &[&Bundle],
+        last: Option<&[&Bundle]>,
     ) {
         let there: BTreeSet<&PolicyId> = policies.clone().map(|object| &object.id).collect();
         self.entries.retain(|id, _| there.contains(id));
         let mut limits = Limits::default();
+        let mut pace = Pace::default();
+        self.behind = false;
         for object in policies {
             let entry = self.entries.entry(object.id.clone()).or_default();
             entry.see(object);
@@ -154,10 +159,16 @@ impl Forms {
                 continue;
             }
             if entry.compiled.is_none() {
-                entry.compiled = compile(object, sources, roots);
+                // The first time all have to be known.
+                if last.is_none() && !pace.admits(object) {
+                    self.behind = true;
+                } else {
+                    entry.compiled = compile(object, sources, roots);
+                }
             }
             entry.take_form();
             if entry.form.is_none() {
+                let last = last.unwrap_or_default();
                 let found = last.iter().find_map(|bundle| bundle.policy(&object.id));
                 let form = |policy: &Policy| Form::new(Arc::new(policy.clone()), false);
                 entry.form = found.map(form);

@@ -29,6 +29,7 @@ mod forms;
 mod limits;
 mod notices;
 mod objects;
+mod pace;
 mod plan;
 mod release;
 mod root_status;
@@ -315,14 +316,11 @@ impl Index {
         let other_roots = self.roots.update(roots, &self.sources, &changed);
         self.forms
             .forget_users(policies.clone(), &changed, &other_roots);
-        let last = if self.started {
-            Vec::new()
-        } else {
-            last_bundles(&self.bundles, &self.node_policies, self.config.disabled)
-        };
-        let configuration = &self.config.in_force;
+        let every = self.config.disabled;
+        let last = (!self.started).then(|| last_bundles(&self.bundles, &self.node_policies, every));
+        let (configuration, last) = (&self.config.in_force, last.as_deref());
         self.forms
-            .update(policies, &self.sources, &self.roots, configuration, &last);
+            .update(policies, &self.sources, &self.roots, configuration, last);
         self.started = true;
         true
     }
@@ -368,6 +366,7 @@ impl Index {
         let later = joining.filter(|time| *time > now);
         let expiry = self.next_expiry.filter(|time| *time > now);
         let times = later.chain(collect).chain(self.counts_due).chain(expiry);
+        let times = times.chain(self.forms.behind.then_some(now));
         let times = times.chain(self.release.deadline());
         let times = times.chain(self.notices.deadline());
         times.chain(self.outbox.deadline()).min()

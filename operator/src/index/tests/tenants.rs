@@ -349,3 +349,53 @@ fn nothing_is_read_for_policies_that_are_not_permitted() {
     let wanted: Vec<String> = world.index.wanted().into_keys().map(|s| s.name).collect();
     assert_eq!(wanted, ["one"], "as soon as the configuration says so");
 }
+
+#[test]
+fn of_a_namespace_only_so_many_expressions_are_compiled_at_once() {
+    let (mut world, id) = with_crio();
+    world.configure(limits(20, &[]));
+    roll_out(&mut world);
+    let costly = |number: usize| {
+        let identity = |index: usize| {
+            serde_json::json!({
+                "issuer": "https://i.example", "subjectRegExp": format!("s{number}-{index}-.+x"),
+            })
+        };
+        let identities: Vec<_> = (0..16).map(identity).collect();
+        let mut spec = spec("tenant.example");
+        spec.policy.authorities = serde_json::from_value(serde_json::json!([
+            { "name": "a", "keyless": { "trustRoot": "absent", "identities": identities } },
+        ]))
+        .unwrap();
+        spec
+    };
+    let policy = |namespace: &str, number: usize| namespaced(namespace, &format!("p{number}"));
+    for number in 0..6 {
+        world.apply_policy(&policy("busy", number), costly(number));
+    }
+    let other = namespaced("other", "p");
+    world.apply_policy(&other, spec("other.example"));
+    world.apply_policy(&id, spec("registry.example/new"));
+    let told = |writes: Vec<Write>| {
+        let told = kinds(&writes).into_iter();
+        told.filter(|kind| kind.starts_with("status busy")).count()
+    };
+    let writes = world.ask();
+    let all = kinds(&writes);
+    for other in ["status other/p", "status p"] {
+        assert!(all.contains(&other.to_owned()), "{all:?}");
+    }
+    assert_eq!(told(writes), 2, "twice 16 in a round");
+    assert_eq!(
+        world.index.deadline(world.now),
+        Some(world.now),
+        "soon again"
+    );
+    assert_eq!(told(world.ask()), 2);
+    assert_eq!(told(world.ask()), 2);
+    let deadline = world.index.deadline(world.now);
+    assert!(
+        deadline.is_none_or(|deadline| deadline > world.now),
+        "{deadline:?}"
+    );
+}
