@@ -12,6 +12,18 @@ use super::compile::{unreadable, words};
 use super::objects::ConfigObject;
 use super::status::{Line, with_times};
 
+/// Where values come from.
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Origin {
+    /// Nobody has said anything yet.
+    #[default]
+    Defaults,
+    /// An object, as it is now or was.
+    Object,
+    /// What nodes were last given, which is not all that an object says.
+    Bundles,
+}
+
 /// What holds for the cluster.
 #[derive(Debug, Default)]
 pub(crate) struct Config {
@@ -25,19 +37,22 @@ pub(crate) struct Config {
     pub(crate) advice: Vec<Advice>,
     /// The object was deleted, and its values outlive it.
     deleted: bool,
-    /// Whether valid values were ever seen.
-    known: bool,
-    /// Its values were taken from bundles, which do not hold all of them.
-    recovered: bool,
+    /// Where the values come from.
+    origin: Origin,
     /// The uid and generation that were looked at last.
     seen: Option<(String, i64)>,
 }
 
 impl Config {
+    /// Whether valid values were ever seen.
+    fn is_known(&self) -> bool {
+        self.origin != Origin::Defaults
+    }
+
     /// Takes in the object as it is now.
     pub(crate) fn update(&mut self, object: Option<&ConfigObject>) {
         let Some(object) = object else {
-            self.deleted |= self.seen.take().is_some() && self.known;
+            self.deleted |= self.seen.take().is_some() && self.is_known();
             self.problem = None;
             self.advice.clear();
             return;
@@ -64,8 +79,7 @@ impl Config {
                 self.disabled = spec.enforcement == Enforcement::Disabled;
                 self.advice = crds::advice::config(spec);
                 self.problem = None;
-                self.known = true;
-                self.recovered = false;
+                self.origin = Origin::Object;
             }
             Err(problem) => {
                 // The stop is for when something is wrong: it does not wait until all else is right.
@@ -85,12 +99,11 @@ impl Config {
             ..Settings::default()
         };
         let set = *last != plain || !last.exempt_images.is_subset(&own.exempt_images);
-        if !self.known && set {
+        if !self.is_known() && set {
             self.in_force.settings = last.clone();
             self.disabled = last.enforcement == policy::settings::Enforcement::Disabled;
             self.deleted = self.seen.is_none();
-            self.known = true;
-            self.recovered = true;
+            self.origin = Origin::Bundles;
         }
     }
 
@@ -100,7 +113,7 @@ impl Config {
         if self.disabled {
             return Some(Taint::default());
         }
-        (!self.recovered).then(|| self.in_force.taint.clone())
+        (self.origin != Origin::Bundles).then(|| self.in_force.taint.clone())
     }
 
     /// What policies have to say about a configuration that is gone.
@@ -124,7 +137,7 @@ impl Config {
         let (truth, finding) = match &self.problem {
             None => (Truth::True, good),
             Some(Finding { reason, message }) => {
-                let kept = if self.known {
+                let kept = if self.is_known() {
                     "; the last valid values stay in force"
                 } else {
                     "; it was never valid, so the defaults are in force"
