@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 pub(crate) struct Grant {
     /// The kind and name of the role that holds it.
     pub(crate) role: String,
-    /// The namespace of a Role; empty for a ClusterRole.
+    /// The namespace of a Role; empty for a `ClusterRole`.
     pub(crate) namespace: String,
     pub(crate) group: String,
     /// With its subresource.
@@ -98,9 +98,10 @@ fn grants_of(role: &Value) -> Vec<Grant> {
     let mut grants = Vec::new();
     for rule in role["rules"].as_array().into_iter().flatten() {
         let names = texts(&rule["resourceNames"]);
-        let names: Vec<Option<String>> = match names.is_empty() {
-            true => vec![None],
-            false => names.into_iter().map(Some).collect(),
+        let names: Vec<Option<String>> = if names.is_empty() {
+            vec![None]
+        } else {
+            names.into_iter().map(Some).collect()
         };
         for group in texts(&rule["apiGroups"]) {
             for resource in texts(&rule["resources"]) {

@@ -51,7 +51,7 @@ async fn own_status(scene: &mut Scene) -> Result<()> {
     );
     let patch = kube::api::Patch::Merge(json!({ "status": { "digest": "sha256:forged" } }));
     let answer = api
-        .patch_status("forged", &Default::default(), &patch)
+        .patch_status("forged", &kube::api::PatchParams::default(), &patch)
         .await;
     let said = refusal(answer);
     assert!(said.contains("forbidden"), "{said}");

@@ -11,7 +11,7 @@ mod policies;
 use anyhow::{Context as _, Result};
 use e2e::process;
 use kube::Client;
-use kube::api::{DynamicObject, Patch, PatchParams};
+use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use crate::lab::{Lab, SOON, api_of, apply_as, condition, pem, policy};
@@ -128,7 +128,7 @@ impl Scene {
             "ImageSignaturePolicy",
             OWN,
         );
-        let (params, all) = (Default::default(), Default::default());
+        let (params, all) = (DeleteParams::default(), ListParams::default());
         api.delete_collection(&params, &all).await?;
         process::wait_for("the attacker's policies to be gone", SOON, async || {
             let mine = |name: &String| name.starts_with("tenant/");
