@@ -12,9 +12,12 @@ use crate::writer::WriteError;
 const LONGEST: usize = 1024;
 
 /// The kinds of objects that are written.
-pub(crate) const KINDS: [&str; 7] = [BUNDLE, NODE, CLUSTER, NAMESPACED, ROOT, CONFIG, EVENT];
+pub(crate) const KINDS: [&str; 8] = [
+    BUNDLE, NODE, TAINTED, CLUSTER, NAMESPACED, ROOT, CONFIG, EVENT,
+];
 const BUNDLE: &str = "PolicyBundle";
 const NODE: &str = "NodeImagePolicy";
+const TAINTED: &str = "Node";
 const CLUSTER: &str = "ClusterImageSignaturePolicy";
 const NAMESPACED: &str = "ImageSignaturePolicy";
 const ROOT: &str = "TrustRoot";
@@ -62,6 +65,11 @@ impl<'a> About<'a> {
                 bundle: Some(bundle),
                 minor: false,
                 ..plain(NODE, "apply", node)
+            },
+            Write::Taint { node, .. } => Self {
+                node: Some(node),
+                minor: false,
+                ..plain(TAINTED, "taint", node)
             },
             Write::PolicyStatus { id, .. } => {
                 let kind = match id {

@@ -231,7 +231,8 @@ impl Loop {
             .queue
             .iter()
             .filter(|(key, _)| !self.busy.contains(*key));
-        self.turns.next(free.map(|(key, queued)| (key, &queued.write)))
+        self.turns
+            .next(free.map(|(key, queued)| (key, &queued.write)))
     }
 
     fn begin(&mut self) {
