@@ -25,6 +25,7 @@ fn leading(until: Instant) -> (watch::Sender<Option<Instant>>, Loop) {
         health: Arc::new(Health::new()),
         metrics: Metrics::new(),
         turn: 0,
+        turns: Turns::default(),
         leads: Leads::of(receiver),
         leader: true,
         synced: true,
