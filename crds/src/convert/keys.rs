@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use policy::trust::TrustRoot;
 
+use super::Tuf;
+
 /// What holds keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Holder {
@@ -83,6 +85,15 @@ pub trait Keys {
     /// What the `TrustRoot` of that name comes to now. One that was valid once and is no more is an
     /// error as well: whoever asks keeps the last valid form of the policies that use it.
     fn trust_root(&self, name: &str) -> Result<Arc<TrustRoot>, RootUnavailable>;
+
+    /// The `trusted_root.json` of a TUF repository, as far as it is known without asking the
+    /// repository; or what to do. Of the public-good instance every program knows one.
+    fn tuf(&self, repository: &Tuf) -> Result<String, String> {
+        if repository.is_public_good() {
+            return Ok(policy::trust::PUBLIC_GOOD.to_owned());
+        }
+        Err("only the operator of a cluster fetches over TUF, and nothing is fetched here: for use without a cluster put the repository's trusted_root.json into trustedRoot.data".to_owned())
+    }
 
     /// Where the text of a reference stands.
     fn place(&self, _reference: &KeyReference) -> Place {

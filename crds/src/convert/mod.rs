@@ -12,6 +12,7 @@ mod keys;
 mod signer;
 mod text;
 mod trust_root;
+mod tuf;
 
 use std::fmt;
 
@@ -28,6 +29,7 @@ pub use config::{Configuration, configuration};
 pub use keys::{Holder, KeyReference, Keys, Place, RootUnavailable, Unavailable};
 pub(crate) use text::{PRIVATE_KEY, has_private_key};
 pub use trust_root::trust_root;
+pub use tuf::{Tuf, tuf};
 
 use signer::Signers;
 

@@ -8,8 +8,8 @@ use policy::problem::Reason;
 use policy::trust::{Parsed, TrustError, TrustProblem, TrustRoot};
 
 use super::text::{PRIVATE_KEY, PRIVATE_KEY_FOR_CERTIFICATE, Text, pem_problem, referenced};
-use super::{FieldProblem, Holder, KeyReference, Keys, Report};
-use crate::types::{TrustRootKeys, TrustRootSpec, TrustedRootSource};
+use super::{FieldProblem, Holder, KeyReference, Keys, Report, tuf};
+use crate::types::{TrustRootKeys, TrustRootSpec, TrustedRootSource, TufSource};
 use crate::validate::may_be_shown;
 
 /// The most bytes of a message of the JSON reader.
@@ -20,15 +20,11 @@ const MAX_MESSAGE: usize = 300;
 ///
 /// Everything that is wrong is said at once, with reason `Invalid` (also for a damaged
 /// trusted_root.json), `InvalidCertificate`, `InvalidKey`, `NotFound` or `NotPermitted` for a
-/// ConfigMap, and `TrustRootNotReady` for a source that this version cannot follow.
+/// ConfigMap, and `TrustRootNotReady` for a TUF repository of which no content is known.
 pub fn trust_root(spec: &TrustRootSpec, keys: &impl Keys) -> Result<Parsed, Vec<FieldProblem>> {
     let mut report = Report::default();
     let made = match (&spec.tuf, &spec.trusted_root, &spec.keys) {
-        (Some(_), None, None) => {
-            let message = "fetching over TUF is not supported by this version yet: put the trusted_root.json into trustedRoot.data (that of the public-good instance is targets/trusted_root.json of github.com/sigstore/root-signing)";
-            report.add("spec.tuf", Reason::TrustRootNotReady, message);
-            None
-        }
+        (Some(source), None, None) => over_tuf(&mut report, keys, source),
         (None, Some(source), None) => trusted_root(&mut report, keys, source),
         (None, None, Some(source)) => pem(&mut report, keys, source),
         _ => {
@@ -38,6 +34,22 @@ pub fn trust_root(spec: &TrustRootSpec, keys: &impl Keys) -> Result<Parsed, Vec<
         }
     };
     made.ok_or(report.0)
+}
+
+fn over_tuf(report: &mut Report, keys: &impl Keys, source: &TufSource) -> Option<Parsed> {
+    let repository = match tuf(source) {
+        Ok(repository) => repository,
+        Err(problems) => {
+            report.0.extend(problems);
+            return None;
+        }
+    };
+    let json = keys.tuf(&repository).map_err(|why| {
+        report.add("spec.tuf", Reason::TrustRootNotReady, why);
+    });
+    TrustRoot::from_trusted_root_json(&json.ok()?)
+        .map_err(|error| report.add("spec.tuf", Reason::Invalid, error))
+        .ok()
 }
 
 fn trusted_root(

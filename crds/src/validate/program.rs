@@ -103,6 +103,16 @@ pub(crate) fn trust_root(
     let files = Files { document, beside };
     let parsed = convert::trust_root(spec, &files);
     let parsed = parsed.map_err(|problems| add(report, problems)).ok()?;
+    if spec.tuf.is_some() {
+        let message = "nothing is fetched here: the trusted_root.json of the public-good instance is used that this program was built with; in a cluster the operator keeps it fresh. For another one put it into trustedRoot.data";
+        report.add(
+            Layer::Program,
+            Severity::Warning,
+            "spec.tuf",
+            "Embedded",
+            message,
+        );
+    }
     for what in &parsed.filtered {
         let message = format!("left out, and what it signs will not verify: {what}");
         let field = "spec.trustedRoot";

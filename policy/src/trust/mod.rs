@@ -29,6 +29,8 @@ use crate::certificate::Certificate;
 use crate::digest::Digest;
 use crate::key::{KeyKind, PublicKey};
 
+/// The `trusted_root.json` of sigstore's public-good instance, as it was when this was built.
+pub const PUBLIC_GOOD: &str = sigstore_trust_root::SIGSTORE_PRODUCTION_TRUSTED_ROOT;
 /// The most bytes of a `trusted_root.json`, and of each PEM field.
 pub const MAX_BYTES: usize = 256 * 1024;
 /// The most entries of each kind.

@@ -133,7 +133,7 @@ async fn what_is_valid_is_accepted_by_both() -> Result<()> {
         // refers to is not here.
         let layers: Vec<Layer> = case.problems.iter().map(|problem| problem.layer).collect();
         let kind = case.value("kind").unwrap();
-        let elsewhere = ["tuf:", "configMapKeyRef:"];
+        let elsewhere = ["mirror:", "configMapKeyRef:"];
         let refused = matches!(kind, "PolicyBundle" | "NodeImagePolicy")
             || kind == "TrustRoot" && elsewhere.iter().any(|field| case.text.contains(field));
         let expected = if refused {

@@ -88,14 +88,94 @@ fn a_trust_root_has_exactly_one_source() {
     }
 }
 
+/// Knows this of every repository.
+struct Fetched(String);
+
+impl Keys for Fetched {
+    fn get(&self, _: &KeyReference) -> Result<String, Unavailable> {
+        Err(Unavailable::NoObject)
+    }
+
+    fn trust_root(&self, _: &str) -> Result<std::sync::Arc<TrustRoot>, RootUnavailable> {
+        Err(RootUnavailable::NoObject)
+    }
+
+    fn tuf(&self, repository: &Tuf) -> Result<String, String> {
+        assert_eq!(repository.mirror.as_deref(), Some("https://tuf.example/a"));
+        Ok(self.0.clone())
+    }
+}
+
 #[test]
-fn tuf_is_refused_with_what_works() {
-    let said = said(json!({ "tuf": {} }));
-    assert!(
-        said[0].starts_with("TrustRootNotReady spec.tuf: "),
-        "{said:?}"
+fn without_a_cluster_the_public_good_instance_is_the_one_that_was_built_in() {
+    let spec = json!({ "tuf": { "refreshInterval": "12h" } });
+    let parsed = resolved(spec, &Cluster::default()).unwrap();
+    let expected = TrustRoot::from_trusted_root_json(policy::trust::PUBLIC_GOOD).unwrap();
+    assert_eq!(parsed, expected);
+}
+
+#[test]
+fn of_another_repository_only_what_was_fetched_is_known() {
+    for other in [
+        json!({ "mirror": "https://tuf.example/a" }),
+        json!({ "rootJSON": r#"{"signed":{"_type":"root"}}"# }),
+        json!({ "target": "other.json" }),
+    ] {
+        let said = said(json!({ "tuf": other }));
+        assert!(
+            said[0].starts_with("TrustRootNotReady spec.tuf: ")
+                && said[0].contains("trustedRoot.data"),
+            "{said:?}"
+        );
+    }
+    let spec = || json!({ "tuf": { "mirror": "https://tuf.example/a" } });
+    let good = Fetched(trusted().to_trusted_root_json());
+    assert_eq!(resolved(spec(), &good).unwrap().root, trusted());
+    let problems = resolved(spec(), &Fetched("{}".to_owned())).unwrap_err();
+    assert_eq!(
+        (problems[0].reason, problems[0].field.as_str()),
+        (Reason::Invalid, "spec.tuf")
     );
-    assert!(said[0].contains("trustedRoot.data"), "{said:?}");
+}
+
+#[test]
+fn a_tuf_repository_that_could_never_be_asked_is_refused() {
+    let root = |text: &str| json!({ "rootJSON": text });
+    for (source, field) in [
+        (json!({ "mirror": "http://tuf.example" }), "mirror"),
+        (json!({ "mirror": "https://" }), "mirror"),
+        (json!({ "mirror": "https:///path" }), "mirror"),
+        (
+            json!({ "mirror": "https://user:password@tuf.example" }),
+            "mirror",
+        ),
+        (json!({ "mirror": "https://tuf.example/?a=b" }), "mirror"),
+        (json!({ "mirror": "https://tuf.example/#a" }), "mirror"),
+        (root("{}"), "rootJSON"),
+        (root("-----BEGIN PUBLIC KEY-----"), "rootJSON"),
+        (root(r#"{"signed":{"_type":"targets"}}"#), "rootJSON"),
+        (json!({ "target": "" }), "target"),
+        (json!({ "target": "../x.json" }), "target"),
+        (json!({ "target": ".." }), "target"),
+        (json!({ "refreshInterval": "9m59s" }), "refreshInterval"),
+        (json!({ "refreshInterval": "169h" }), "refreshInterval"),
+        (json!({ "refreshInterval": "soon" }), "refreshInterval"),
+    ] {
+        let said = said(json!({ "tuf": source }));
+        assert!(
+            said.len() == 1 && said[0].starts_with(&format!("Invalid spec.tuf.{field}: ")),
+            "{source}: {said:?}"
+        );
+    }
+    for interval in ["10m", "1h30m", "168h", "86400s"] {
+        assert!(
+            resolved(
+                json!({ "tuf": { "refreshInterval": interval } }),
+                &Cluster::default()
+            )
+            .is_ok()
+        );
+    }
 }
 
 #[test]
