@@ -36,6 +36,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SECONDS", default_value_t = 60,
           value_parser = clap::value_parser!(u64).range(1..=86_400))]
     secret_refresh: u64,
+    /// Certificate authorities as PEM that mirrors of TUF repositories may have besides those of the
+    /// system
+    #[arg(long, value_name = "FILE")]
+    tuf_ca_file: Option<PathBuf>,
     /// How log lines are written, to stderr
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub(crate) log_format: LogFormat,
@@ -53,12 +57,14 @@ impl Args {
     pub(crate) fn into_settings(self) -> Settings {
         Settings {
             kubeconfig: self.kubeconfig,
-            namespace: self.namespace,
+            namespace: self.namespace.clone(),
             identity: identity(),
             health_port: self.health_port,
             metrics: self.metrics_address.0,
             secret_refresh: Duration::from_secs(self.secret_refresh),
+            tuf_ca_file: self.tuf_ca_file,
             options: Options {
+                namespace: self.namespace,
                 exempt: self.exempt_image.into_iter().collect(),
                 ..Options::default()
             },

@@ -3,7 +3,8 @@
 //! ```text
 //!              ┌─ watch ──events──▶┐
 //!  API server ─┤                   ├─▶ index ──writes──▶ run ──▶ writer ──▶ API server
-//!              └─ fetch ──events──▶┘   (pure)             ▲
+//!              ├─ fetch ──events──▶┤   (pure)             ▲
+//!  TUF mirrors ┴─ tuf ────events──▶┘                      │
 //!                                                lease ───┘
 //! ```
 //!
@@ -12,8 +13,9 @@
 //! they can take over at once.
 
 use std::future::Future;
+use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +37,7 @@ mod record;
 mod run;
 mod taint;
 mod tell;
+pub mod tuf;
 mod turns;
 mod watch;
 mod writer;
@@ -59,6 +62,9 @@ pub struct Settings {
     pub metrics: Option<SocketAddr>,
     /// Between two reads of a Secret.
     pub secret_refresh: Duration,
+    /// Certificate authorities as PEM that mirrors of TUF repositories may have besides those of the
+    /// system.
+    pub tuf_ca_file: Option<PathBuf>,
     /// What does not come from the cluster.
     pub options: index::Options,
 }
@@ -86,6 +92,14 @@ pub enum Error {
     /// What is served has no thread.
     #[error("cannot serve health and metrics: {0}")]
     Serve(std::io::Error),
+    /// The file with certificate authorities is of no use.
+    #[error("--tuf-ca-file {path}: {why}")]
+    TufCa {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The election ended by itself.
     #[error("the election of a leader ended unexpectedly")]
     Election,
@@ -94,6 +108,8 @@ pub enum Error {
 /// Runs the operator until `shutdown` comes; then lets the writes under way end, for 5 s at most, and
 /// gives the lease back, within another 9 s.
 pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
+    let authorities = settings.tuf_ca_file.as_deref().map(authorities);
+    let authorities = authorities.transpose()?.unwrap_or_default();
     let (metrics, health) = (Metrics::new(), Arc::new(Health::new()));
     let requests = CountRequests {
         metrics: Arc::clone(&metrics),
@@ -104,6 +120,7 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Resu
 
     let (sender, events) = mpsc::channel(EVENTS);
     let watches = watch::start(&client, &sender, &metrics);
+    let refresher = tuf::Refresher::new(sender.clone(), authorities);
     let fetchers = fetch::Fetchers::new(client.clone(), sender, settings.secret_refresh);
     let election = lease::Election::join(&client, &settings.namespace, &settings.identity);
     let parts = run::Parts {
@@ -112,6 +129,7 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Resu
         options: settings.options,
         events,
         fetchers,
+        refresher,
         leads: election.leads(),
         health,
         metrics,
@@ -125,6 +143,24 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Resu
         run::End::Shutdown => Ok(()),
         run::End::Alone => Err(Error::Election),
     }
+}
+
+/// The most bytes of a file with certificate authorities.
+const MAX_CA: u64 = 1024 * 1024;
+
+fn authorities(path: &Path) -> Result<Vec<reqwest::Certificate>, Error> {
+    let wrong = |why: String| Error::TufCa {
+        path: path.to_owned(),
+        why,
+    };
+    let file = std::fs::File::open(path).map_err(|error| wrong(error.to_string()))?;
+    let mut pem = Vec::new();
+    let read = file.take(MAX_CA + 1).read_to_end(&mut pem);
+    read.map_err(|error| wrong(error.to_string()))?;
+    if pem.len() as u64 > MAX_CA {
+        return Err(wrong("it has more than 1 MiB".to_owned()));
+    }
+    tuf::certificates(&pem).map_err(wrong)
 }
 
 /// Serves health on all addresses, since the kubelet asks at the pod's, and metrics where they were

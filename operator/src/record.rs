@@ -12,8 +12,8 @@ use crate::writer::WriteError;
 const LONGEST: usize = 1024;
 
 /// The kinds of objects that are written.
-pub(crate) const KINDS: [&str; 8] = [
-    BUNDLE, NODE, TAINTED, CLUSTER, NAMESPACED, ROOT, CONFIG, EVENT,
+pub(crate) const KINDS: [&str; 9] = [
+    BUNDLE, NODE, TAINTED, CLUSTER, NAMESPACED, ROOT, CONFIG, EVENT, CONFIG_MAP,
 ];
 const BUNDLE: &str = "PolicyBundle";
 const NODE: &str = "NodeImagePolicy";
@@ -23,6 +23,7 @@ const NAMESPACED: &str = "ImageSignaturePolicy";
 const ROOT: &str = "TrustRoot";
 const CONFIG: &str = "EnforcementConfig";
 const EVENT: &str = "Event";
+const CONFIG_MAP: &str = "ConfigMap";
 
 /// What a write is about. Never its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +84,14 @@ impl<'a> About<'a> {
             }
             Write::TrustRootStatus { name, .. } => plain(ROOT, "status", name),
             Write::ConfigStatus { .. } => plain(CONFIG, "status", "default"),
+            Write::TufState {
+                namespace,
+                config_map,
+                ..
+            } => Self {
+                namespace: Some(namespace),
+                ..plain(CONFIG_MAP, "apply", config_map)
+            },
             Write::Notice(notice) => Self {
                 namespace: Some(notice.namespace()),
                 ..plain(EVENT, "create", &notice.name)

@@ -16,6 +16,7 @@ use crate::index::{Event, Index, Options, Write, WriteKey};
 use crate::lease::Leads;
 use crate::metrics::Metrics;
 use crate::record::About;
+use crate::tuf::Refresher;
 use crate::turns::Turns;
 use crate::writer::{self, WriteError};
 
@@ -49,6 +50,7 @@ pub(crate) struct Parts {
     pub(crate) options: Options,
     pub(crate) events: mpsc::Receiver<Event>,
     pub(crate) fetchers: Fetchers,
+    pub(crate) refresher: Refresher,
     /// Whether this process leads.
     pub(crate) leads: Leads,
     pub(crate) health: Arc<Health>,
@@ -68,6 +70,7 @@ struct Loop {
     identity: Arc<str>,
     index: Index,
     fetchers: Fetchers,
+    refresher: Refresher,
     health: Arc<Health>,
     metrics: Arc<Metrics>,
     /// How many turns were taken.
@@ -94,6 +97,7 @@ pub(crate) async fn run(parts: Parts, shutdown: impl Future<Output = ()>) -> End
         options,
         mut events,
         fetchers,
+        refresher,
         mut leads,
         health,
         metrics,
@@ -103,6 +107,7 @@ pub(crate) async fn run(parts: Parts, shutdown: impl Future<Output = ()>) -> End
         identity: identity.into(),
         index: Index::new(options),
         fetchers,
+        refresher,
         health,
         metrics,
         turn: 0,
@@ -174,6 +179,7 @@ impl Loop {
             self.queue.clear();
             self.busy.clear();
             self.answers.abort_all();
+            self.refresher.stop();
             self.index.resign();
         }
         self.soon();
@@ -203,6 +209,9 @@ impl Loop {
             for write in self.index.reconcile(now) {
                 let turn = self.turn;
                 self.queue.insert(write.key(), Queued { turn, write });
+            }
+            for job in self.index.refreshes(now) {
+                self.refresher.start(job);
             }
         } else {
             self.index.observe();

@@ -18,6 +18,7 @@ fn leading(until: Instant) -> (watch::Sender<Option<Instant>>, Loop) {
         uid: "u".to_owned(),
     };
     let state = Loop {
+        refresher: Refresher::new(sender.clone(), Vec::new()),
         fetchers: Fetchers::new(client.clone(), sender, HOUR),
         client,
         identity: "me".into(),

@@ -43,7 +43,7 @@ fn event(identity: &str, notice: &Notice) -> Event {
             uid: Some(uid),
             ..ObjectReference::default()
         }),
-        Subject::Policy(_) | Subject::Config => None,
+        Subject::Policy(_) | Subject::Config | Subject::TrustRoot(_) => None,
     };
     Event {
         metadata: ObjectMeta {

@@ -5,15 +5,17 @@ use std::time::Duration;
 use crds::API_VERSION;
 use crds::types::{
     ClusterImageSignaturePolicy, EnforcementConfig, ImageSignaturePolicy, NodeImagePolicy,
-    PolicyBundle, PolicyBundleSpec, TrustRoot,
+    PolicyBundle, PolicyBundleSpec, PolicyStatus, TrustRoot,
 };
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::DeserializeGuard;
 use kube::{Api, Client};
 use policy::model::PolicyId;
 use serde_json::json;
 
-use crate::index::{Change, Event, Write};
+use crate::index::{Change, Event, STATE_KEY, Write};
+use crate::tuf::State;
 use crate::{read, taint, tell};
 
 /// Who writes, as `managedFields` has it.
@@ -74,29 +76,7 @@ async fn attempt(
             let object = gone_is_fine(taint::taint(client, node, uid, *taints).await)?.flatten();
             Ok(object.map(|node| Event::Node(Change::Apply(read::node(node)))))
         }
-        Write::PolicyStatus { id, status, .. } => {
-            let kind = match id {
-                PolicyId::Cluster { .. } => "ClusterImageSignaturePolicy",
-                PolicyId::Namespaced { .. } => "ImageSignaturePolicy",
-            };
-            let patch = Patch::Apply(json!({
-                "apiVersion": API_VERSION,
-                "kind": kind,
-                "metadata": { "name": id.name() },
-                "status": status,
-            }));
-            let (name, params) = (id.name(), apply());
-            let Some(namespace) = id.namespace() else {
-                let api = Api::<DeserializeGuard<ClusterImageSignaturePolicy>>::all(client);
-                let answer = gone_is_fine(api.patch_status(name, &params, &patch).await)?;
-                let object = answer.map(read::cluster_policy);
-                return Ok(object.map(|object| Event::ClusterPolicy(Change::Apply(object))));
-            };
-            let api = Api::<DeserializeGuard<ImageSignaturePolicy>>::namespaced(client, namespace);
-            let answer = gone_is_fine(api.patch_status(name, &params, &patch).await)?;
-            let object = answer.map(read::policy);
-            Ok(object.map(|object| Event::Policy(Change::Apply(object))))
-        }
+        Write::PolicyStatus { id, status, .. } => policy_status(client, id, status).await,
         Write::TrustRootStatus { name, status } => {
             let patch = Patch::Apply(json!({
                 "apiVersion": API_VERSION,
@@ -133,11 +113,69 @@ async fn attempt(
             gone_is_fine(api.delete(name, &params).await)?;
             Ok(None)
         }
+        Write::TufState {
+            name,
+            uid,
+            namespace,
+            config_map,
+            state,
+        } => {
+            let owner = json!({
+                "apiVersion": API_VERSION, "kind": "TrustRoot", "name": name, "uid": uid,
+            });
+            let api = Api::<ConfigMap>::namespaced(client, namespace);
+            keep(&api, config_map, &owner, state).await?;
+            Ok(None)
+        }
         Write::Notice(notice) => {
             tell::tell(client, identity, notice).await?;
             Ok(None)
         }
     }
+}
+
+async fn policy_status(
+    client: Client,
+    id: &PolicyId,
+    status: &PolicyStatus,
+) -> Result<Option<Event>, kube::Error> {
+    let kind = match id {
+        PolicyId::Cluster { .. } => "ClusterImageSignaturePolicy",
+        PolicyId::Namespaced { .. } => "ImageSignaturePolicy",
+    };
+    let patch = Patch::Apply(json!({
+        "apiVersion": API_VERSION,
+        "kind": kind,
+        "metadata": { "name": id.name() },
+        "status": status,
+    }));
+    let (name, params) = (id.name(), apply());
+    let Some(namespace) = id.namespace() else {
+        let api = Api::<DeserializeGuard<ClusterImageSignaturePolicy>>::all(client);
+        let answer = gone_is_fine(api.patch_status(name, &params, &patch).await)?;
+        let object = answer.map(read::cluster_policy);
+        return Ok(object.map(|object| Event::ClusterPolicy(Change::Apply(object))));
+    };
+    let api = Api::<DeserializeGuard<ImageSignaturePolicy>>::namespaced(client, namespace);
+    let answer = gone_is_fine(api.patch_status(name, &params, &patch).await)?;
+    let object = answer.map(read::policy);
+    Ok(object.map(|object| Event::Policy(Change::Apply(object))))
+}
+
+/// Keeps what is known of a TUF repository. It comes back over the watch.
+async fn keep(
+    api: &Api<ConfigMap>,
+    name: &str,
+    owner: &serde_json::Value,
+    state: &State,
+) -> Result<(), kube::Error> {
+    let patch = Patch::Apply(json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": { "name": name, "ownerReferences": [owner] },
+        "data": { STATE_KEY: state.to_text() },
+    }));
+    api.patch(name, &apply(), &patch).await.map(drop)
 }
 
 async fn create_bundle(

@@ -45,6 +45,7 @@ pub mod show;
 pub mod signatures;
 pub mod sigstore;
 pub mod sigstore_services;
+pub mod tuf_repository;
 
 pub use containerd::Containerd;
 pub use control_plane::ControlPlane;

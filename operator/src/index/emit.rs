@@ -1,6 +1,6 @@
 //! What differs between what should be and what is, as writes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crds::types::PolicyStatus;
 use jiff::Timestamp;
@@ -9,7 +9,7 @@ use policy::model::PolicyId;
 use super::Index;
 use super::objects::PolicyObject;
 use super::plan::Plan;
-use super::root_status::root_status;
+use super::root_status::{Said, root_status};
 use super::roots::Known;
 use super::status::only_counts_differ;
 use super::write::Write;
@@ -149,19 +149,29 @@ impl Index {
         let in_use = self.forms.trust_roots();
         let mut due = Vec::new();
         let mut expiries = Vec::new();
+        let mut all_expiring = BTreeMap::new();
         for object in self.trust_roots.iter() {
             let Known::Made(made) = self.roots.get(&object.name) else {
                 continue;
             };
-            let status = root_status(object, made, &in_use, now);
-            expiries.extend(status.earliest_expiry.as_ref().map(|time| time.0));
+            let follow = self.roots.follow(&object.name);
+            let Said {
+                status,
+                expiring,
+                next,
+            } = root_status(object, made, follow, &in_use, now);
+            expiries.extend(next);
+            if !expiring.is_empty() {
+                all_expiring.insert(object.name.clone(), expiring);
+            }
             if status != object.status {
                 let name = object.name.clone();
                 let write = Write::TrustRootStatus { name, status };
                 due.push((write, object.meta.version));
             }
         }
-        self.next_expiry = expiries.into_iter().filter(|time| *time > now).min();
+        self.next_expiry = expiries.into_iter().min();
+        self.expiring = all_expiring;
         let mut writes = Vec::new();
         for (write, version) in due {
             self.offer(&mut writes, write, version, now);

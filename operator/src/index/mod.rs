@@ -25,6 +25,7 @@ mod config;
 mod emit;
 mod figures;
 mod fit;
+mod follow;
 mod forms;
 mod limits;
 mod notices;
@@ -39,6 +40,7 @@ mod sources;
 mod status;
 mod sums;
 mod taints;
+mod tuf;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,6 +60,7 @@ use self::notices::Notices;
 use self::objects::Store;
 use self::plan::Names;
 use self::release::Release;
+use self::root_status::Expiring;
 use self::roots::Roots;
 use self::select::Classes;
 use self::sources::{Sources, of_root, of_spec};
@@ -72,6 +75,8 @@ pub use self::objects::{
 };
 pub use self::sources::{Fetched, Found, Source};
 pub use self::taints::{EFFECT, NOT_ENFORCING, NOT_READY, Taints};
+pub(crate) use self::tuf::STATE_KEY;
+pub use self::tuf::TufAnswer;
 pub use self::write::{Write, WriteKey};
 
 /// What does not come from the cluster.
@@ -91,6 +96,8 @@ pub struct Options {
     pub unused: SignedDuration,
     /// For how long what nodes tell is gathered before it is made into events.
     pub notices: SignedDuration,
+    /// The operator's own namespace, where what is known of TUF repositories is kept.
+    pub namespace: String,
 }
 
 impl Default for Options {
@@ -102,6 +109,7 @@ impl Default for Options {
             namespaced: SignedDuration::from_secs(10),
             unused: SignedDuration::from_mins(1),
             notices: SignedDuration::from_secs(10),
+            namespace: "nodeseal-system".to_owned(),
         }
     }
 }
@@ -125,6 +133,8 @@ pub enum Event {
     Bundle(Change<BundleObject>),
     /// About a `ConfigMap` or Secret.
     Source(Source, Fetched),
+    /// About a TUF repository.
+    Tuf(Box<TufAnswer>),
 }
 
 /// The state. See the module.
@@ -155,6 +165,8 @@ pub struct Index {
     started: bool,
     /// When the next thing ends that a trust root's status names.
     next_expiry: Option<Timestamp>,
+    /// What ends soon, by the name of the trust root.
+    expiring: BTreeMap<String, Vec<Expiring>>,
     /// Until when changes of mere counts are gathered.
     counts_due: Option<Timestamp>,
     /// Since when bundles are of no use.
@@ -197,6 +209,7 @@ impl Index {
                     self.changed_sources.insert(source);
                 }
             }
+            Event::Tuf(answer) => self.roots.answered(&answer),
         }
     }
 
@@ -244,6 +257,13 @@ impl Index {
         for (source, key) in roots.filter_map(of_root) {
             wanted.entry(source).or_default().insert(key.to_owned());
         }
+        let kept = self.trust_roots.iter();
+        for source in kept.filter_map(|object| tuf::source_of(&self.options.namespace, object)) {
+            wanted
+                .entry(source)
+                .or_default()
+                .insert(tuf::STATE_KEY.to_owned());
+        }
         wanted
     }
 
@@ -276,6 +296,7 @@ impl Index {
         let mut writes = self.bundle_writes(&plan, now);
         writes.extend(self.taint_writes(now));
         writes.extend(self.status_writes(statuses, now));
+        writes.extend(self.tuf_writes(now));
         writes.extend(self.notice_writes(now));
         self.outbox.end();
         writes.sort_by_key(Write::rank);
@@ -313,7 +334,9 @@ impl Index {
         let changed = std::mem::take(&mut self.changed_sources);
         let policies = policies(&self.cluster_policies, &self.namespaced_policies);
         let roots = self.trust_roots.iter();
-        let other_roots = self.roots.update(roots, &self.sources, &changed);
+        let other_roots =
+            self.roots
+                .update(roots, &self.sources, &changed, &self.options.namespace);
         self.forms
             .forget_users(policies.clone(), &changed, &other_roots);
         let every = self.config.disabled;
@@ -353,6 +376,7 @@ impl Index {
         self.counts_due = None;
         self.release = Release::default();
         self.notices = Notices::default();
+        self.roots.resign();
     }
 
     /// When [`Index::reconcile`] may have something to say although nothing happened.
@@ -369,6 +393,7 @@ impl Index {
         let times = times.chain(self.forms.behind.then_some(now));
         let times = times.chain(self.release.deadline());
         let times = times.chain(self.notices.deadline());
+        let times = times.chain(self.roots.deadline(now));
         times.chain(self.outbox.deadline()).min()
     }
 }
@@ -393,7 +418,7 @@ fn version_of(event: &Event) -> Option<u64> {
         Event::Config(change) => of(change),
         Event::NodePolicy(change) => of(change),
         Event::Bundle(change) => of(change),
-        Event::Node(_) | Event::Source(..) => None,
+        Event::Node(_) | Event::Source(..) | Event::Tuf(_) => None,
     }
 }
 

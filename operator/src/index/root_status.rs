@@ -3,36 +3,62 @@
 use std::sync::Arc;
 
 use crds::types::TrustRootStatus;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use policy::aggregate::{Finding, Truth, reason};
 use policy::digest::Digest;
 use policy::trust::TrustRoot;
 
+use super::follow::Follow;
 use super::forms::InUse;
 use super::objects::TrustRootObject;
 use super::roots::Made;
-use super::status::{Line, with_times};
+use super::status::{Line, whole_seconds, with_times};
 
-/// How much of what was left out is named.
+/// How much of what was left out, or ends, is named.
 const MOST: usize = 10;
+/// What ends within this time is told, early enough to renew it: 14 days.
+pub(crate) const SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
+/// The reason of `Expiring`.
+const EXPIRING: &str = "Expiring";
+
+/// Something that ends soon, or has ended and should have been renewed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Expiring {
+    /// What.
+    pub(crate) what: String,
+    /// When.
+    pub(crate) end: Timestamp,
+}
+
+/// What is said about a trust root, and what follows from the time.
+pub(crate) struct Said {
+    pub(crate) status: TrustRootStatus,
+    pub(crate) expiring: Vec<Expiring>,
+    /// When something else is to be said, if nothing happens before.
+    pub(crate) next: Option<Timestamp>,
+}
 
 /// The status of the object. `in_use` is what policies have in force under its name: the last valid
 /// content lives on in them.
 pub(crate) fn root_status(
     object: &TrustRootObject,
     made: &Made,
+    follow: Option<&Follow>,
     in_use: &InUse<'_>,
     now: Timestamp,
-) -> TrustRootStatus {
+) -> Said {
     let kept = || kept(object, in_use);
     let (content, truth, finding) = match made {
         Made::Good { root, filtered } => {
-            let message = format!("it is valid, and policies can use it{}", left_out(filtered));
+            let embedded = follow.is_some_and(Follow::is_embedded);
+            let embedded = if embedded { BUILT_IN } else { "" };
+            let left_out = left_out(filtered);
+            let message = format!("it is valid, and policies can use it{embedded}{left_out}");
             let finding = Finding::new(reason::RESOLVED, message);
             (Some(root), Truth::True, finding)
         }
-        Made::Bad(why) => (kept(), Truth::False, why.clone()),
+        Made::Bad(why) | Made::Waiting(why) => (kept(), Truth::False, why.clone()),
         Made::NotRead(why) => (kept(), Truth::Unknown, why.clone()),
     };
     let meanwhile = match (truth, content) {
@@ -49,23 +75,84 @@ pub(crate) fn root_status(
         finding: &finding,
     };
     let mut lines = vec![line("Ready", truth)];
-    match truth {
-        Truth::True => {}
-        Truth::False => lines.push(line("Stalled", Truth::True)),
-        Truth::Unknown => lines.push(line("Reconciling", Truth::True)),
+    match (truth, made) {
+        (Truth::True, _) => {}
+        (Truth::Unknown, _) | (_, Made::Waiting(_)) => lines.push(line("Reconciling", Truth::True)),
+        (Truth::False, _) => lines.push(line("Stalled", Truth::True)),
     }
+    let refreshed = follow.map(Follow::refreshed);
+    lines.extend(refreshed.as_ref().map(|(truth, finding)| Line {
+        kind: "Refreshed",
+        truth: *truth,
+        finding,
+    }));
+    let ends = ends(content.map(AsRef::as_ref), follow, now);
+    let soon = |expiring: &&Expiring| expiring.end.duration_since(now) <= SOON;
+    let expiring: Vec<Expiring> = ends.iter().filter(soon).cloned().collect();
+    let finding = Finding::new(EXPIRING, words(&expiring));
+    if !expiring.is_empty() {
+        lines.push(Line {
+            kind: "Expiring",
+            truth: Truth::True,
+            finding: &finding,
+        });
+    }
+    let times = ends
+        .iter()
+        .flat_map(|ends| [Some(ends.end), ends.end.checked_sub(SOON).ok()]);
+    let next = times.flatten().filter(|time| *time > now).min();
     let generation = object.meta.generation;
     let number = |count: usize| Some(i32::try_from(count).unwrap_or(i32::MAX));
-    TrustRootStatus {
+    let status = TrustRootStatus {
         observed_generation: Some(generation),
         digest: content.map(|root| root.digest().to_string()),
         certificate_authorities: content.and_then(|c| number(c.certificate_authorities().len())),
         transparency_logs: content.and_then(|c| number(c.transparency_logs().len())),
         timestamp_authorities: content.and_then(|c| number(c.timestamp_authorities().len())),
         earliest_expiry: content.and_then(|root| expiry(root, now)).map(Time),
-        // Nothing is refreshed before TUF is followed.
-        last_refresh: None,
+        last_refresh: follow.and_then(Follow::last_refresh).map(whole_seconds),
         conditions: with_times(&lines, generation, &object.status.conditions, now),
+    };
+    Said {
+        status,
+        expiring,
+        next,
+    }
+}
+
+const BUILT_IN: &str = "; it is the one of the public-good instance that this operator was built with, until a refresh succeeds";
+
+/// Everything that ends and has not ended yet, and the signatures of people, which have to be renewed
+/// before they do. Material that has ended stays for signatures from before.
+fn ends(root: Option<&TrustRoot>, follow: Option<&Follow>, now: Timestamp) -> Vec<Expiring> {
+    let material = root.into_iter().flat_map(TrustRoot::expiries);
+    let material = material.filter_map(|(what, unix)| {
+        let end = Timestamp::from_second(unix).ok().filter(|end| *end > now)?;
+        Some(Expiring { what, end })
+    });
+    let signed = follow.into_iter().flat_map(Follow::ends);
+    let signed = signed.map(|(what, end)| Expiring { what, end });
+    material.chain(signed).collect()
+}
+
+fn words(expiring: &[Expiring]) -> String {
+    let one = |expiring: &Expiring| expiring.words();
+    let named: Vec<String> = expiring.iter().take(MOST).map(one).collect();
+    let more = match expiring.len().saturating_sub(MOST) {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    format!("{}{more}: {EXPIRING_ADVICE}", named.join("; "))
+}
+
+/// What to do about it.
+pub(crate) const EXPIRING_ADVICE: &str =
+    "Renew it before that: over TUF the repository's owner does, otherwise edit the TrustRoot";
+
+impl Expiring {
+    /// What, and when.
+    pub(crate) fn words(&self) -> String {
+        format!("{} ends {}", self.what, self.end)
     }
 }
 

@@ -86,7 +86,7 @@ impl Sources {
     }
 
     /// What is known of one source; nothing while it was not asked for this key yet.
-    fn get(&self, source: &Source, key: &str) -> Option<&Fetched> {
+    pub(crate) fn get(&self, source: &Source, key: &str) -> Option<&Fetched> {
         self.fetched.get(source).filter(|fetched| match fetched {
             Fetched::Found(found) => found.values.contains_key(key),
             _ => true,
@@ -209,7 +209,9 @@ impl Keys for Lookup<'_> {
                 Err(RootUnavailable::NoObject)
             }
             Known::Made(Made::Good { root, .. }) => Ok(Arc::clone(root)),
-            Known::Made(Made::Bad(why)) => Err(RootUnavailable::NotReady(why.message.clone())),
+            Known::Made(Made::Bad(why) | Made::Waiting(why)) => {
+                Err(RootUnavailable::NotReady(why.message.clone()))
+            }
             Known::Made(Made::NotRead(why)) => {
                 self.could_not_read(format!("the TrustRoot `{name}`: {}", why.message));
                 Err(RootUnavailable::NoObject)

@@ -50,7 +50,7 @@ fn cut(message: &str) -> String {
 }
 
 /// The API server keeps whole seconds; what it gives back must be equal to what was sent.
-fn whole_seconds(now: Timestamp) -> Time {
+pub(crate) fn whole_seconds(now: Timestamp) -> Time {
     Time(Timestamp::from_second(now.as_second()).unwrap_or(now))
 }
 

@@ -1,6 +1,7 @@
 //! What the index asks to be written, and the memory of what was asked already.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crds::types::{EnforcementConfigStatus, PolicyBundleSpec, PolicyStatus, TrustRootStatus};
 use jiff::{SignedDuration, Timestamp};
@@ -10,6 +11,7 @@ use policy::model::PolicyId;
 
 use super::notices::Notice;
 use super::taints::Taints;
+use crate::tuf;
 
 /// One write. They are ordered by what matters first.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,6 +69,19 @@ pub enum Write {
         /// Its uid: another object of that name stays.
         uid: String,
     },
+    /// Keep what is known of the TUF repository of a trust root.
+    TufState {
+        /// Its name.
+        name: String,
+        /// Its uid: what is kept goes with it.
+        uid: String,
+        /// The namespace of the `ConfigMap`.
+        namespace: String,
+        /// The name of the `ConfigMap`.
+        config_map: String,
+        /// What is known.
+        state: Arc<tuf::State>,
+    },
     /// Create an event. That it exists already is success: then it was told.
     Notice(Box<Notice>),
 }
@@ -86,6 +101,8 @@ pub enum WriteKey {
     TrustRootStatus(String),
     /// The status of a policy.
     PolicyStatus(PolicyId),
+    /// What is known of the TUF repository of a trust root.
+    TufState(String),
     /// An event, by its name.
     Notice(String),
 }
@@ -103,6 +120,7 @@ impl Write {
             Self::PolicyStatus { id, .. } => WriteKey::PolicyStatus(id.clone()),
             Self::TrustRootStatus { name, .. } => WriteKey::TrustRootStatus(name.clone()),
             Self::ConfigStatus { .. } => WriteKey::ConfigStatus,
+            Self::TufState { name, .. } => WriteKey::TufState(name.clone()),
             Self::Notice(notice) => WriteKey::Notice(notice.name.clone()),
         }
     }
@@ -119,7 +137,7 @@ impl Write {
             Self::PolicyStatus {
                 counts_only: false, ..
             } => 4,
-            Self::PolicyStatus { .. } => 5,
+            Self::PolicyStatus { .. } | Self::TufState { .. } => 5,
             Self::DeleteBundle { .. } => 6,
             Self::Notice(_) => 7,
         }
@@ -133,6 +151,7 @@ impl Write {
             Self::SetBundle { uid, bundle, .. } => format!("{uid} {bundle}"),
             Self::Taint { uid, taints, .. } => format!("{uid} {taints:?}"),
             Self::Notice(notice) => format!("tell {}", notice.name),
+            Self::TufState { uid, state, .. } => format!("{uid} {}", state.to_text()),
             Self::PolicyStatus { status, .. } => {
                 let mut status = status.clone();
                 timeless(&mut status.conditions);

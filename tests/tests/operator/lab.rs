@@ -131,6 +131,16 @@ impl Lab {
 
     /// Starts a replica that knows the cluster by this file.
     pub(crate) fn operator_with(&mut self, kubeconfig: &Path) -> Result<Operator> {
+        self.start_operator(kubeconfig, &[])
+    }
+
+    /// Starts a replica with the rights of its service account and more flags.
+    pub(crate) async fn operator_flagged(&mut self, flags: &[String]) -> Result<Operator> {
+        let kubeconfig = self.operators_kubeconfig().await?;
+        self.start_operator(&kubeconfig, flags)
+    }
+
+    fn start_operator(&mut self, kubeconfig: &Path, flags: &[String]) -> Result<Operator> {
         self.started += 1;
         let health = ports::free()?.port();
         let mut command = Command::new(Product::Operator.locate()?);
@@ -140,6 +150,7 @@ impl Lab {
             .args(["--namespace", NAMESPACE])
             .args(["--health-port", &health.to_string()])
             .args(["--secret-refresh", "1"])
+            .args(flags)
             .env("RUST_LOG", "info,operator=debug");
         let log = self.folder.join(format!("operator-{}.log", self.started));
         let process = Process::start("nodeseal-operator", &mut command, &log)?;

@@ -6,6 +6,7 @@ mod availability;
 mod events;
 mod lab;
 mod trust;
+mod tuf;
 
 use std::time::{Duration, Instant};
 

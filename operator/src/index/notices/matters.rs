@@ -12,6 +12,7 @@ use super::words::{on, plain};
 use super::{NoticeKind, Subject, Topic};
 use crate::index::Index;
 use crate::index::objects::NodePolicyObject;
+use crate::index::root_status::{EXPIRING_ADVICE, Expiring, SOON};
 
 /// The most things that are told apart in one topic: whoever can have pods refused must not fill the
 /// operator's memory.
@@ -101,7 +102,31 @@ impl Index {
             let matter = self.of_images(topic.kind, &said);
             (topic, matter)
         }));
+        matters.extend(self.of_roots());
         matters
+    }
+
+    /// Trust roots of which something ends soon.
+    fn of_roots(&self) -> impl Iterator<Item = (Topic, Matter)> + '_ {
+        self.expiring.iter().map(|(name, expiring)| {
+            let item = |expiring: &Expiring| {
+                let words = plain(&expiring.words());
+                // It is news once, also to the next process.
+                let since = expiring.end.checked_sub(SOON).ok();
+                (words.clone(), Item { words, since })
+            };
+            let topic = Topic {
+                subject: Subject::TrustRoot(name.clone()),
+                kind: NoticeKind::TrustRootExpiring,
+            };
+            let matter = Matter {
+                head: "something in it ends within 14 days".to_owned(),
+                items: expiring.iter().take(MOST_ITEMS).map(item).collect(),
+                count: expiring.len(),
+                advice: EXPIRING_ADVICE,
+            };
+            (topic, matter)
+        })
     }
 
     fn of_images(&self, kind: NoticeKind, said: &Said<'_>) -> Matter {

@@ -48,17 +48,20 @@ pub enum NoticeKind {
     NotEnforcing,
     /// A policy, or the configuration, is valid and may not do what its author expects.
     PolicyWarning,
+    /// Something in a trust root ends soon.
+    TrustRootExpiring,
 }
 
 impl NoticeKind {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::ImagesRefused,
         Self::UnverifiedImages,
         Self::FilesPutBack,
         Self::RolledBack,
         Self::NotEnforcing,
         Self::PolicyWarning,
+        Self::TrustRootExpiring,
     ];
 
     /// The event's `reason`.
@@ -71,6 +74,7 @@ impl NoticeKind {
             Self::RolledBack => "RolledBack",
             Self::NotEnforcing => "NotEnforcing",
             Self::PolicyWarning => "PolicyWarning",
+            Self::TrustRootExpiring => "TrustRootExpiring",
         }
     }
 
@@ -93,6 +97,7 @@ impl NoticeKind {
             Self::RolledBack => "Apply",
             Self::NotEnforcing => "Prove",
             Self::PolicyWarning => "Check",
+            Self::TrustRootExpiring => "Refresh",
         }
     }
 }
@@ -104,6 +109,8 @@ pub enum Subject {
     Policy(PolicyId),
     /// The `EnforcementConfig`: its default action, not a policy, decides.
     Config,
+    /// A trust root, by its name.
+    TrustRoot(String),
     /// A node, by the name of its `NodeImagePolicy`.
     Node(String),
 }
@@ -147,7 +154,7 @@ impl Notice {
     pub fn object_namespace(&self) -> Option<&str> {
         match &self.subject {
             Subject::Policy(id) => id.namespace(),
-            Subject::Config | Subject::Node(_) => None,
+            Subject::Config | Subject::TrustRoot(_) | Subject::Node(_) => None,
         }
     }
 
@@ -158,6 +165,7 @@ impl Notice {
             Subject::Policy(PolicyId::Cluster { .. }) => "ClusterImageSignaturePolicy",
             Subject::Policy(PolicyId::Namespaced { .. }) => "ImageSignaturePolicy",
             Subject::Config => "EnforcementConfig",
+            Subject::TrustRoot(_) => "TrustRoot",
             Subject::Node(_) => "NodeImagePolicy",
         }
     }
@@ -168,7 +176,7 @@ impl Notice {
         match &self.subject {
             Subject::Policy(id) => id.name(),
             Subject::Config => "default",
-            Subject::Node(name) => name,
+            Subject::TrustRoot(name) | Subject::Node(name) => name,
         }
     }
 }
@@ -293,6 +301,7 @@ impl Index {
         match subject {
             Subject::Policy(id) => Some((&self.policy(id)?.meta, None)),
             Subject::Config => Some((&self.configs.get(&())?.meta, None)),
+            Subject::TrustRoot(name) => Some((&self.trust_roots.get(name)?.meta, None)),
             Subject::Node(name) => {
                 let own = self.node_policies.get(name)?;
                 Some((&own.meta, own.owner.clone()))

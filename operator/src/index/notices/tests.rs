@@ -48,7 +48,7 @@ fn told(teller: &mut Teller, all: &[(Topic, &[&str])], second: i64) -> Vec<Strin
             let name = match topic.subject {
                 Subject::Policy(id) => id.to_string(),
                 Subject::Config => "config".to_owned(),
-                Subject::Node(name) => name,
+                Subject::TrustRoot(name) | Subject::Node(name) => name,
             };
             format!("{name}: {}", new.join(" "))
         })

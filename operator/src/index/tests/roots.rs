@@ -4,7 +4,7 @@ mod lost;
 
 use crds::convert::Holder;
 use crds::types::{KeyRef, TrustRootKeys, TrustRootSpec, TrustedRootSource};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use policy::model::PolicyId;
 use policy::trust::TrustRoot;
 use serde_json::{Value, json};
@@ -290,9 +290,24 @@ fn the_next_expiry_follows_the_clock() {
     assert!(past < world.now, "the public-good root has ended windows");
     let next = shown(&world);
     assert!(next > world.now);
-    assert_eq!(world.index.deadline(world.now), Some(next));
+    // Two weeks before it is told, in a condition and in an event.
+    let soon = next - SignedDuration::from_hours(14 * 24);
+    assert_eq!(world.index.deadline(world.now), Some(soon));
+    assert_eq!(world.root_condition("sigstore", "Expiring"), "");
+    world.now = soon;
+    let writes = kinds(&world.later());
+    assert_eq!(writes, ["root sigstore", "TrustRootExpiring sigstore"]);
+    assert_eq!(
+        world.root_condition("sigstore", "Expiring"),
+        "True Expiring"
+    );
+    assert_eq!(world.root_condition("sigstore", "Ready"), "True Resolved");
+    world.restart();
+    world.later();
+    assert_eq!(world.events.len(), 1, "a new process finds it told");
     world.now = next;
     assert_eq!(kinds(&world.later()), ["root sigstore"]);
+    assert_eq!(world.root_condition("sigstore", "Expiring"), "");
     assert!(shown(&world) > next);
     // Where everything has ended, the first of it is named.
     world.now = Timestamp::from_second(root.expiries().last().unwrap().1).unwrap();

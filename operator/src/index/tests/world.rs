@@ -14,8 +14,8 @@ use policy::model::PolicyId;
 
 use crate::index::{
     BundleObject, Change, ConfigObject, Event, Fetched, Found, Index, Meta, News, NodeObject,
-    NodePolicyObject, Notice, Options, PolicyObject, Runtime, Source, SpecObject, Taints,
-    TrustRootObject, Write,
+    NodePolicyObject, Notice, Options, PolicyObject, Runtime, STATE_KEY, Source, SpecObject,
+    Taints, TrustRootObject, Write,
 };
 
 pub(super) const KEY: &str = "-----BEGIN PUBLIC KEY-----\n\
@@ -89,6 +89,15 @@ pub(super) fn found(text: &str) -> Fetched {
     Fetched::Found(Found {
         values,
         known: vec!["key.pub".to_owned()],
+    })
+}
+
+/// A `ConfigMap` with what is known of a TUF repository.
+pub(super) fn kept(text: &str) -> Fetched {
+    let key = || STATE_KEY.to_owned();
+    Fetched::Found(Found {
+        values: BTreeMap::from([(key(), Some(Ok(text.to_owned())))]),
+        known: vec![key()],
     })
 }
 
@@ -307,6 +316,12 @@ impl World {
 
     /// What the index asks for now, undone.
     pub(super) fn ask(&mut self) -> Vec<Write> {
+        // Of no TUF repository anything is kept before it is written.
+        for source in self.index.wanted().into_keys() {
+            if source.name.starts_with("nodeseal-tuf-") && !self.sources.contains_key(&source) {
+                self.source(&source, Fetched::Missing);
+            }
+        }
         self.index.reconcile(self.now)
     }
 
@@ -402,6 +417,20 @@ impl World {
                 let object = self.bundles.remove(&name).unwrap();
                 assert_eq!(object.meta.uid, uid);
                 self.index.apply(Event::Bundle(Change::Delete(object)));
+                None
+            }
+            Write::TufState {
+                namespace,
+                config_map,
+                state,
+                ..
+            } => {
+                let source = Source {
+                    holder: crds::convert::Holder::ConfigMap,
+                    namespace,
+                    name: config_map,
+                };
+                self.source(&source, kept(&state.to_text()));
                 None
             }
             Write::Notice(notice) => {
@@ -501,6 +530,7 @@ pub(super) fn kinds(writes: &[Write]) -> Vec<String> {
         Write::TrustRootStatus { name, .. } => format!("root {name}"),
         Write::ConfigStatus { .. } => "config".to_owned(),
         Write::DeleteBundle { .. } => "delete".to_owned(),
+        Write::TufState { name, .. } => format!("keep {name}"),
         Write::Notice(notice) => {
             let (kind, name) = (notice.kind.as_str(), notice.object_name());
             format!("{kind} {name}")

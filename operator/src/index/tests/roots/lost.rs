@@ -60,12 +60,27 @@ fn unusable() -> Vec<(
         ),
         (
             Ok(TrustRootSpec {
-                tuf: Some(TufSource::default()),
+                tuf: Some(TufSource {
+                    root_json: Some(r#"{"signed":{"_type":"root"}}"#.to_owned()),
+                    ..TufSource::default()
+                }),
                 ..TrustRootSpec::default()
             }),
             good(),
-            "TrustRootNotReady",
-            "spec.tuf: ",
+            "Invalid",
+            "spec.tuf.rootJSON: ",
+        ),
+        (
+            Ok(TrustRootSpec {
+                tuf: Some(TufSource {
+                    mirror: Some("http://tuf.example".to_owned()),
+                    ..TufSource::default()
+                }),
+                ..TrustRootSpec::default()
+            }),
+            good(),
+            "Invalid",
+            "spec.tuf.mirror: ",
         ),
         (
             Err("unknown field `x`".to_owned()),
