@@ -165,6 +165,11 @@ impl Lab {
 
     /// Starts the operator with its own token.
     pub(crate) async fn start_operator(&mut self) -> Result<()> {
+        self.start_operator_with(&[]).await
+    }
+
+    /// The same, with more on its command line.
+    pub(crate) async fn start_operator_with(&mut self, flags: &[String]) -> Result<()> {
         let account = "nodeseal-operator";
         let token = self
             .plane
@@ -177,6 +182,7 @@ impl Lab {
             .args(["--health-port", &ports::free()?.port().to_string()])
             .args(["--secret-refresh", "1"])
             .args(["--exempt-image", "registry.example/nodeseal"])
+            .args(flags)
             .env("RUST_LOG", "info,operator=debug");
         let log = self.folder.join("operator.log");
         let process = Process::start("nodeseal-operator", &mut command, &log)?;

@@ -9,6 +9,8 @@ use std::time::Duration;
 use anyhow::Result;
 use e2e::process;
 use e2e::sigstore::Authority;
+use e2e::tuf_repository::{Server, TufRepository};
+use jiff::Timestamp;
 use policy::trust::TrustRoot;
 use serde_json::{Value, json};
 
@@ -16,15 +18,23 @@ use crate::lab::{Lab, NAMESPACE, pem, policy, taints};
 
 const CLUSTER: (&str, &str, &str) = ("ClusterImageSignaturePolicy", "", "of-cluster");
 const TENANT: (&str, &str, &str) = ("ImageSignaturePolicy", "tenant", "of-tenant");
+const FOLLOWED: &str = "followed";
 /// For how long the operator keeps a bundle that is of no use, and what that takes besides.
 const COLLECTED: Duration = Duration::from_secs(150);
 
 pub(crate) async fn live(lab: &mut Lab) -> Result<()> {
-    sources(lab).await?;
+    let root = sources(lab).await?;
+    let repository = TufRepository::new("trusted_root.json", root.as_bytes(), Timestamp::now())?;
+    let mirror = Server::start(&repository).await?;
+    lab.apply(&followed(&mirror.url(), &repository.root_json(1)?))
+        .await?;
+    let ca = lab.folder.join("mirror-ca.pem");
+    fs::write(&ca, mirror.ca())?;
     lab.apply(&config()).await?;
     lab.join("a").await?;
     lab.join("gone").await?;
-    lab.start_operator().await?;
+    let flags = ["--tuf-ca-file".to_owned(), ca.display().to_string()];
+    lab.start_operator_with(&flags).await?;
     statuses(lab).await?;
     readiness(lab).await?;
     news(lab).await?;
@@ -51,8 +61,8 @@ fn map(namespace: &str, name: &str, key: &str, value: &str) -> Value {
 }
 
 /// Keys in a `ConfigMap` and, where the namespace allows it, in a Secret; trust roots inline and in a
-/// `ConfigMap`; policies that use them.
-async fn sources(lab: &Lab) -> Result<()> {
+/// `ConfigMap`; policies that use them. Says what the trust roots hold.
+async fn sources(lab: &Lab) -> Result<String> {
     for name in ["tenant", "keys"] {
         let object =
             json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
@@ -88,7 +98,15 @@ async fn sources(lab: &Lab) -> Result<()> {
         }))
         .await?;
     }
-    Ok(())
+    Ok(root)
+}
+
+/// A trust root of this repository: what is known of it is kept in a `ConfigMap` of the operator's.
+fn followed(mirror: &str, root: &str) -> Value {
+    json!({
+        "apiVersion": crds::API_VERSION, "kind": "TrustRoot",
+        "metadata": { "name": FOLLOWED }, "spec": { "tuf": { "mirror": mirror, "rootJSON": root } },
+    })
 }
 
 /// What a namespace writes that lets the operator read its Secrets by name.
@@ -110,10 +128,13 @@ async fn statuses(lab: &Lab) -> Result<()> {
     for object in [CLUSTER, TENANT] {
         lab.condition(object, "Resolved", "True Resolved").await?;
     }
-    for name in ["inline", "mapped"] {
+    for name in ["inline", "mapped", FOLLOWED] {
         let object = ("TrustRoot", "", name);
         lab.condition(object, "Ready", "True Resolved").await?;
     }
+    let kept = ("ConfigMap", NAMESPACE, "nodeseal-tuf-followed");
+    lab.until(kept, "kept", |map| map["data"].is_object())
+        .await?;
     let object = ("EnforcementConfig", "", "default");
     lab.condition(object, "Ready", "True Valid").await?;
     Ok(())
