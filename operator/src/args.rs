@@ -40,6 +40,11 @@ pub(crate) struct Args {
     /// system
     #[arg(long, value_name = "FILE")]
     tuf_ca_file: Option<PathBuf>,
+    /// Writes a second at most that nodes wait for: new bundles, and which one each node shall run.
+    /// Everything else goes at 20 a second at most
+    #[arg(long, value_name = "NUMBER", default_value_t = 200,
+          value_parser = clap::value_parser!(u32).range(1..=2000))]
+    node_writes_per_second: u32,
     /// How log lines are written, to stderr
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub(crate) log_format: LogFormat,
@@ -63,6 +68,7 @@ impl Args {
             metrics: self.metrics_address.0,
             secret_refresh: Duration::from_secs(self.secret_refresh),
             tuf_ca_file: self.tuf_ca_file,
+            node_writes: self.node_writes_per_second,
             options: Options {
                 namespace: self.namespace,
                 exempt: self.exempt_image.into_iter().collect(),

@@ -27,11 +27,15 @@ use tokio::sync::mpsc;
 use crate::health::{Endpoints, Health};
 use crate::metrics::{CountRequests, Metrics};
 
+mod clock;
 mod fetch;
 mod health;
 pub mod index;
 mod lease;
 mod metrics;
+mod node_view;
+mod pace;
+mod queue;
 mod read;
 mod record;
 mod run;
@@ -65,6 +69,8 @@ pub struct Settings {
     /// Certificate authorities as PEM that mirrors of TUF repositories may have besides those of the
     /// system.
     pub tuf_ca_file: Option<PathBuf>,
+    /// How many writes a second at most that nodes wait for: bundles, and which one each node runs.
+    pub node_writes: u32,
     /// What does not come from the cluster.
     pub options: index::Options,
 }
@@ -127,6 +133,7 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Resu
         client,
         identity: settings.identity,
         options: settings.options,
+        node_writes: settings.node_writes,
         events,
         fetchers,
         refresher,

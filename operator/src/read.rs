@@ -8,7 +8,7 @@ use crds::types::{
     UnsupportedPolicy,
 };
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Node, Taint};
+use k8s_openapi::api::core::v1::Taint;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use kube::core::DeserializeGuard;
 use policy::aggregate::{Finding, Report, Truth, severity};
@@ -19,6 +19,7 @@ use crate::index::{
     BundleObject, ConfigObject, EFFECT, Meta, NOT_ENFORCING, NOT_READY, News, NodeObject,
     NodePolicyObject, PolicyObject, Runtime, SpecObject, Taints, TrustRootObject,
 };
+use crate::node_view::NodeView;
 
 fn meta(metadata: &ObjectMeta) -> Meta {
     let version = metadata.resource_version.as_deref().unwrap_or_default();
@@ -113,14 +114,14 @@ pub(crate) fn config(guard: DeserializeGuard<EnforcementConfig>) -> ConfigObject
 }
 
 /// A Node: the few fields that matter.
-pub(crate) fn node(object: Node) -> NodeObject {
-    let status = object.status.unwrap_or_default();
-    let conditions = status.conditions.unwrap_or_default();
+pub(crate) fn node(object: NodeView) -> NodeObject {
+    let status = object.status;
     // The cluster sets it to Unknown when the kubelet has not been heard of for a while. A node
     // that says it is not ready is reachable.
-    let silent = conditions
+    let silent = status
+        .conditions
         .iter()
-        .any(|condition| condition.type_ == "Ready" && condition.status == "Unknown");
+        .any(|condition| condition.kind == "Ready" && condition.status == "Unknown");
     let kubelet = status.node_info.map(|info| info.container_runtime_version);
     let runtime = kubelet.and_then(|text| {
         let (name, version) = text.split_once("://")?;
@@ -136,12 +137,11 @@ pub(crate) fn node(object: Node) -> NodeObject {
         labels: object.metadata.labels.unwrap_or_default(),
         reachable: !silent,
         runtime,
-        taints: taints(object.spec.and_then(|spec| spec.taints)),
+        taints: taints(&object.spec.taints),
     }
 }
 
-fn taints(all: Option<Vec<Taint>>) -> Taints {
-    let all = all.unwrap_or_default();
+fn taints(all: &[Taint]) -> Taints {
     let has = |key: &str| all.iter().any(|t| t.key == key && t.effect == EFFECT);
     Taints {
         not_ready: has(NOT_READY),
@@ -310,6 +310,37 @@ mod tests {
             reasons,
             expected.map(|(id, reason)| (id.to_owned(), reason))
         );
+    }
+
+    #[test]
+    fn of_a_node_what_matters_is_read_and_the_rest_passed_over() {
+        let view = serde_json::json!({
+            "apiVersion": "v1", "kind": "Node",
+            "metadata": { "name": "a", "uid": "u", "labels": { "pool": "b" } },
+            "spec": { "taints": [{ "key": "k", "effect": "NoSchedule" }] },
+            "status": {
+                "images": [{ "names": ["r.example/a"], "sizeBytes": 1 }],
+                "conditions": [
+                    { "type": "MemoryPressure", "status": "Unknown", "reason": "x" },
+                    { "type": "Ready", "status": "False", "reason": "KubeletNotReady" },
+                ],
+                "nodeInfo": {
+                    "containerRuntimeVersion": "cri-o://1.34.1", "kubeletVersion": "v1.34.4",
+                },
+            },
+        });
+        let read = |view: &serde_json::Value| node(serde_json::from_value(view.clone()).unwrap());
+        let found = read(&view);
+        assert_eq!((found.name.as_str(), found.meta.uid.as_str()), ("a", "u"));
+        assert_eq!(found.labels["pool"], "b");
+        assert!(found.reachable, "it says itself that it is not ready");
+        assert_eq!(found.runtime, Some(runtime("cri-o", "1.34.1")));
+        let mut silent = view;
+        silent["status"]["conditions"][1]["status"] = "Unknown".into();
+        assert!(!read(&silent).reachable);
+        // One that has just been made has said nothing yet.
+        let new = read(&serde_json::json!({ "metadata": { "name": "b" } }));
+        assert_eq!((new.reachable, new.runtime), (true, None));
     }
 
     #[test]

@@ -1,29 +1,31 @@
 //! The main loop: one task owns the index, everything else talks to it.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use kube::Client;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, Interval, MissedTickBehavior};
+use tokio::time::Instant;
 
+use crate::clock;
 use crate::fetch::Fetchers;
 use crate::health::Health;
-use crate::index::{Event, Index, Options, Write, WriteKey};
+use crate::index::{Event, Index, Options};
 use crate::lease::Leads;
 use crate::metrics::Metrics;
+use crate::pace::Pace;
+use crate::queue::{Lane, Queue, Queued};
 use crate::record::About;
 use crate::tuf::Refresher;
-use crate::turns::Turns;
-use crate::writer::{self, WriteError};
+use crate::writer::{self, Overload, WriteError};
 
-/// Twenty writes a second, whatever happens.
-const PER_WRITE: Duration = Duration::from_millis(50);
-/// How many writes may wait for an answer at once.
-const UNDER_WAY: usize = 8;
+/// How many writes that nodes wait for may wait for an answer at once.
+const NODES_AT_ONCE: usize = 32;
+/// Of what is said twenty a second are written, whatever happens.
+const PER_SECOND: u32 = 20;
+/// How many of those may wait for an answer at once.
+const AT_ONCE: usize = 8;
 /// How long events are gathered before they are acted upon.
 const GATHER: Duration = Duration::from_millis(100);
 /// A sign of life at least this often.
@@ -48,6 +50,8 @@ pub(crate) struct Parts {
     /// What tells this process from other replicas.
     pub(crate) identity: String,
     pub(crate) options: Options,
+    /// How many writes a second that nodes wait for.
+    pub(crate) node_writes: u32,
     pub(crate) events: mpsc::Receiver<Event>,
     pub(crate) fetchers: Fetchers,
     pub(crate) refresher: Refresher,
@@ -58,12 +62,6 @@ pub(crate) struct Parts {
 }
 
 type Answer = (Queued, Duration, Result<Option<Event>, WriteError>);
-
-/// A write with the turn that asked for it.
-struct Queued {
-    turn: u64,
-    write: Write,
-}
 
 struct Loop {
     client: Client,
@@ -78,10 +76,10 @@ struct Loop {
     leads: Leads,
     leader: bool,
     synced: bool,
-    /// Handed out by the index and not begun; the newest about each object.
-    queue: BTreeMap<WriteKey, Queued>,
-    busy: BTreeSet<WriteKey>,
-    turns: Turns,
+    /// Handed out by the index and not answered.
+    queue: Queue,
+    nodes: Pace,
+    rest: Pace,
     answers: JoinSet<Answer>,
     /// When to ask the index again.
     wake: Instant,
@@ -95,6 +93,7 @@ pub(crate) async fn run(parts: Parts, shutdown: impl Future<Output = ()>) -> End
         client,
         identity,
         options,
+        node_writes,
         mut events,
         fetchers,
         refresher,
@@ -102,6 +101,7 @@ pub(crate) async fn run(parts: Parts, shutdown: impl Future<Output = ()>) -> End
         health,
         metrics,
     } = parts;
+    let now = Instant::now();
     let mut state = Loop {
         client,
         identity: identity.into(),
@@ -114,19 +114,18 @@ pub(crate) async fn run(parts: Parts, shutdown: impl Future<Output = ()>) -> End
         leads: leads.clone(),
         leader: false,
         synced: false,
-        queue: BTreeMap::new(),
-        busy: BTreeSet::new(),
-        turns: Turns::default(),
+        queue: Queue::default(),
+        // A tenth of a second's worth at one go: timers are no finer, and looks take their time.
+        nodes: Pace::new(node_writes, node_writes / 10, NODES_AT_ONCE, now),
+        rest: Pace::new(PER_SECOND, 1, AT_ONCE, now),
         answers: JoinSet::new(),
-        wake: Instant::now(),
+        wake: now,
         took: Duration::ZERO,
     };
-    let mut limiter: Interval = tokio::time::interval(PER_WRITE);
-    limiter.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut batch = Vec::new();
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
-        let may_write = state.next().is_some();
+        let next = state.next();
         tokio::select! {
             () = &mut shutdown => {
                 state.finish(FINISH).await;
@@ -148,7 +147,7 @@ pub(crate) async fn run(parts: Parts, shutdown: impl Future<Output = ()>) -> End
                     state.answered(&queued, took, answer);
                 }
             }
-            _ = limiter.tick(), if may_write => state.begin(),
+            () = begin_at(next) => state.begin(),
             () = tokio::time::sleep_until(state.wake) => state.reconcile(),
             changed = leads.changed() => {
                 if !changed {
@@ -157,6 +156,13 @@ pub(crate) async fn run(parts: Parts, shutdown: impl Future<Output = ()>) -> End
                 state.lead(leads.holds());
             }
         }
+    }
+}
+
+async fn begin_at(next: Option<Instant>) {
+    match next {
+        Some(next) => tokio::time::sleep_until(next).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -176,8 +182,7 @@ impl Loop {
         self.leader = leader;
         self.metrics.set_leader(leader);
         if !leader {
-            self.queue.clear();
-            self.busy.clear();
+            self.queue = Queue::default();
             self.answers.abort_all();
             self.refresher.stop();
             self.index.resign();
@@ -187,7 +192,7 @@ impl Loop {
 
     /// Begins nothing any more and lets end what is under way.
     async fn finish(&mut self, limit: Duration) {
-        self.queue.clear();
+        self.queue = Queue::default();
         let all = async { while self.answers.join_next().await.is_some() {} };
         if tokio::time::timeout(limit, all).await.is_err() {
             tracing::warn!("{} writes had no answer yet", self.answers.len());
@@ -204,11 +209,11 @@ impl Loop {
         }
         self.synced |= synced;
         self.health.beat(self.synced);
-        let (now, began) = (Timestamp::now(), Instant::now());
+        let (now, began) = (clock::now(), Instant::now());
         if self.leader {
             for write in self.index.reconcile(now) {
                 let turn = self.turn;
-                self.queue.insert(write.key(), Queued { turn, write });
+                self.queue.push(Queued { turn, write });
             }
             for job in self.index.refreshes(now) {
                 self.refresher.start(job);
@@ -230,29 +235,43 @@ impl Loop {
         self.wake = Instant::now() + pause;
     }
 
-    /// The next write about an object that no other write is under way for. The lease is asked each
-    /// time: this process may have been stopped for longer than it holds.
-    fn next(&self) -> Option<&WriteKey> {
-        if !self.leader || !self.leads.holds() || self.answers.len() >= UNDER_WAY {
-            return None;
-        }
-        let free = self
-            .queue
-            .iter()
-            .filter(|(key, _)| !self.busy.contains(*key));
-        self.turns
-            .next(free.map(|(key, queued)| (key, &queued.write)))
+    /// When the next write may be begun, if there is one. The lease is asked each time: this process
+    /// may have been stopped for longer than it holds.
+    fn next(&self) -> Option<Instant> {
+        let lanes = Lane::ALL.into_iter();
+        lanes.filter_map(|lane| self.next_of(lane)).min()
     }
 
+    fn next_of(&self, lane: Lane) -> Option<Instant> {
+        let may = self.leader && self.leads.holds() && self.queue.has(lane);
+        let pace = match lane {
+            Lane::Nodes => &self.nodes,
+            Lane::Rest => &self.rest,
+        };
+        pace.next(self.queue.under_way(lane)).filter(|_| may)
+    }
+
+    fn pace(&mut self, lane: Lane) -> &mut Pace {
+        match lane {
+            Lane::Nodes => &mut self.nodes,
+            Lane::Rest => &mut self.rest,
+        }
+    }
+
+    /// Begins what may be begun.
     fn begin(&mut self) {
-        let Some(key) = self.next().cloned() else {
-            return;
-        };
-        let Some(queued) = self.queue.remove(&key) else {
-            return;
-        };
-        self.turns.took(&key);
-        self.busy.insert(key);
+        let now = Instant::now();
+        for lane in Lane::ALL {
+            while self.next_of(lane).is_some_and(|next| next <= now)
+                && let Some(queued) = self.queue.pop(lane)
+            {
+                self.pace(lane).begun(now);
+                self.begin_one(queued);
+            }
+        }
+    }
+
+    fn begin_one(&mut self, queued: Queued) {
         let (client, identity) = (self.client.clone(), Arc::clone(&self.identity));
         self.answers.spawn(async move {
             let began = Instant::now();
@@ -267,14 +286,26 @@ impl Loop {
         took: Duration,
         answer: Result<Option<Event>, WriteError>,
     ) {
-        self.busy.remove(&write.key());
+        self.queue.done(&write.key());
         self.metrics.set_queue(self.queue.len());
         let about = About::of(write);
         let outcome = about.log(*turn, took, answer.as_ref().err());
         self.metrics.written(about.kind, outcome);
         match answer {
-            Ok(answer) => self.index.done(write, answer),
-            Err(_) => self.index.failed(write, Timestamp::now()),
+            Ok(answer) => {
+                self.pace(Lane::of(write)).accepted();
+                self.index.done(write, answer);
+            }
+            Err(error) => {
+                if let Some(Overload { asked }) = error.overload() {
+                    // It is one API server for both.
+                    let now = Instant::now();
+                    for lane in Lane::ALL {
+                        self.pace(lane).refused(asked, now);
+                    }
+                }
+                self.index.failed(write, clock::now());
+            }
         }
         self.soon();
     }

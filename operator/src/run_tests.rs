@@ -4,6 +4,7 @@ use kube::Config;
 use tokio::sync::watch;
 
 use super::*;
+use crate::index::Write;
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -17,6 +18,8 @@ fn leading(until: Instant) -> (watch::Sender<Option<Instant>>, Loop) {
         name: "sha256-0".to_owned(),
         uid: "u".to_owned(),
     };
+    let mut queue = Queue::default();
+    queue.push(Queued { turn: 0, write });
     let state = Loop {
         refresher: Refresher::new(sender.clone(), Vec::new()),
         fetchers: Fetchers::new(client.clone(), sender, HOUR),
@@ -26,12 +29,12 @@ fn leading(until: Instant) -> (watch::Sender<Option<Instant>>, Loop) {
         health: Arc::new(Health::new()),
         metrics: Metrics::new(),
         turn: 0,
-        turns: Turns::default(),
         leads: Leads::of(receiver),
         leader: true,
         synced: true,
-        queue: [(write.key(), Queued { turn: 0, write })].into(),
-        busy: BTreeSet::new(),
+        queue,
+        nodes: Pace::new(200, 1, 1, Instant::now()),
+        rest: Pace::new(20, 1, 1, Instant::now()),
         answers: JoinSet::new(),
         wake: Instant::now(),
         took: Duration::ZERO,
@@ -56,7 +59,7 @@ async fn a_leader_whose_lease_has_run_out_begins_no_write() {
 #[tokio::test]
 async fn at_the_end_what_is_under_way_is_waited_for_and_nothing_is_begun() {
     let (_leads, mut state) = leading(Instant::now() + HOUR);
-    let (_, queued) = state.queue.pop_first().unwrap();
+    let queued = state.queue.pop(Lane::Rest).unwrap();
     let (done, answer) = tokio::sync::oneshot::channel::<Infallible>();
     state.answers.spawn(async move {
         // Ends when the other end goes away.
@@ -75,7 +78,7 @@ async fn at_the_end_what_is_under_way_is_waited_for_and_nothing_is_begun() {
         drop(done);
         finish.await;
     }
-    assert!(state.answers.is_empty() && state.queue.is_empty());
+    assert!(state.answers.is_empty() && state.queue.len() == 0);
 
     // One that nobody answers is not waited for without end.
     let (_leads, mut state) = leading(Instant::now() + HOUR);

@@ -4,12 +4,13 @@
 //! read, changed in the two places that are the product's, and written back only if the node is
 //! still as it was read; otherwise the write fails and is tried again.
 
-use k8s_openapi::api::core::v1::{Node, Taint};
+use k8s_openapi::api::core::v1::Taint;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::json;
 
 use crate::index::{EFFECT, NOT_ENFORCING, NOT_READY, Taints};
+use crate::node_view::NodeView;
 use crate::writer::FIELD_MANAGER;
 
 /// Lets the node have these taints, and says how it is then; nothing where it is another node by
@@ -19,16 +20,15 @@ pub(crate) async fn taint(
     name: &str,
     uid: &str,
     taints: Taints,
-) -> Result<Option<Node>, kube::Error> {
-    let api = Api::<Node>::all(client);
+) -> Result<Option<NodeView>, kube::Error> {
+    let api = Api::<NodeView>::all(client);
     let node = api.get(name).await?;
     if node.metadata.uid.as_deref() != Some(uid) {
         return Ok(None);
     }
-    let before = node.spec.as_ref().and_then(|spec| spec.taints.as_deref());
-    let before = before.unwrap_or_default();
+    let before = &node.spec.taints;
     let after = with(before, taints);
-    if after == before {
+    if after == *before {
         return Ok(Some(node));
     }
     let patch = json!({

@@ -34,6 +34,35 @@ pub(crate) enum WriteError {
     Deadline,
 }
 
+/// The API server has too much to do, or nobody answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Overload {
+    /// For how long it asks to be left alone, if it does.
+    pub(crate) asked: Option<Duration>,
+}
+
+impl WriteError {
+    /// Whether it is too much, and not this very write.
+    pub(crate) fn overload(&self) -> Option<Overload> {
+        let asked = match self {
+            Self::Api(kube::Error::Api(status)) => {
+                if status.code != 429 && status.code < 500 {
+                    return None;
+                }
+                let details = status.details.as_ref();
+                let asked = details.map_or(0, |details| details.retry_after_seconds);
+                (asked > 0).then(|| Duration::from_secs(asked.into()))
+            }
+            // What never reached it, or was never answered.
+            Self::Api(kube::Error::Service(_) | kube::Error::HyperError(_)) | Self::Deadline => {
+                None
+            }
+            Self::Api(_) => return None,
+        };
+        Some(Overload { asked })
+    }
+}
+
 /// Writes, and says what the API server made of the object. `identity` is what events say of who
 /// tells.
 pub(crate) async fn write(
@@ -210,5 +239,29 @@ fn gone_is_fine<T>(answer: Result<T, kube::Error>) -> Result<Option<T>, kube::Er
         Ok(object) => Ok(Some(object)),
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(code: u16, retry: u32) -> WriteError {
+        let details = json!({ "retryAfterSeconds": retry });
+        let status = json!({ "code": code, "message": "no", "details": details });
+        let status: kube::core::Status = serde_json::from_value(status).unwrap();
+        WriteError::Api(kube::Error::Api(Box::new(status)))
+    }
+
+    #[test]
+    fn an_api_server_that_has_too_much_to_do_is_told_from_one_that_refuses() {
+        let overload = |asked| Some(Overload { asked });
+        let seven = Some(Duration::from_secs(7));
+        assert_eq!(refusal(429, 7).overload(), overload(seven));
+        assert_eq!(refusal(503, 0).overload(), overload(None));
+        assert_eq!(WriteError::Deadline.overload(), overload(None));
+        for code in [403, 404, 409, 422] {
+            assert_eq!(refusal(code, 7).overload(), None, "{code}");
+        }
     }
 }

@@ -16,7 +16,8 @@
 //! [`host::Host`] is a node with a containerd of its own that something starts again, and
 //! [`host::agent::Agent`] the agent on it.
 //!
-//! [`ControlPlane`] is a cluster's API server, for what watches and writes objects.
+//! [`ControlPlane`] is a cluster's API server, for what watches and writes objects; [`simulated`] fills
+//! it with nodes.
 //!
 //! Everything lies in a [`folder::Folder`] below the temporary directory and on loopback ports of
 //! its own, so tests run side by side; dropping a peer ends it and removes its files. With
@@ -45,6 +46,7 @@ pub mod show;
 pub mod signatures;
 pub mod sigstore;
 pub mod sigstore_services;
+pub mod simulated;
 pub mod tuf_repository;
 
 pub use containerd::Containerd;

@@ -42,6 +42,9 @@ enum Task {
         /// What to measure.
         #[arg(value_enum)]
         what: bench::What,
+        /// Passed on to it; `cluster` takes numbers of nodes.
+        #[arg(last = true, value_name = "ARGS")]
+        args: Vec<String>,
     },
     /// Write the generated files.
     Generate {
@@ -57,7 +60,7 @@ fn main() -> ExitCode {
         Task::Peers { all: false, only } => peers::select(&only).and_then(|peers| build(&peers)),
         Task::Build { out } => product::build(&out),
         Task::Demo(options) => demo::run(options),
-        Task::Bench { what } => bench::run(what),
+        Task::Bench { what, args } => bench::run(what, &args),
         Task::Test(options) => test::run(&options),
         Task::Generate { check: true } => generate::check(),
         Task::Generate { check: false } => generate::write(),

@@ -24,6 +24,8 @@ pub enum Product {
     AgentFault,
     /// The cluster operator.
     Operator,
+    /// The cluster operator whose clock can be set wrong.
+    OperatorFault,
     /// The command line.
     Cli,
 }
@@ -35,6 +37,8 @@ struct Recipe {
     features: &'static [&'static str],
     /// Linked statically and optimised, as it goes to nodes; otherwise quickly built.
     shipped: bool,
+    /// Optimised without being linked statically.
+    optimised: bool,
 }
 
 impl Product {
@@ -49,6 +53,7 @@ impl Product {
             Self::Agent => "NODESEAL_AGENT_BIN",
             Self::AgentFault => "NODESEAL_AGENT_FAULT_BIN",
             Self::Operator => "NODESEAL_OPERATOR_BIN",
+            Self::OperatorFault => "NODESEAL_OPERATOR_FAULT_BIN",
             Self::Cli => "NODESEAL_CLI_BIN",
         }
     }
@@ -70,12 +75,14 @@ impl Product {
                 binary: "nodeseal-verifier",
                 features: &[],
                 shipped: true,
+                optimised: false,
             },
             Self::Agent => Recipe {
                 package: "node-agent",
                 binary: "nodeseal-agent",
                 features: &[],
                 shipped: false,
+                optimised: false,
             },
             Self::AgentFault => Recipe {
                 features: &["fault-points"],
@@ -86,12 +93,18 @@ impl Product {
                 binary: "nodeseal-operator",
                 features: &[],
                 shipped: false,
+                optimised: false,
+            },
+            Self::OperatorFault => Recipe {
+                features: &["fault-points"],
+                ..Self::Operator.recipe()
             },
             Self::Cli => Recipe {
                 package: "cli",
                 binary: "nodeseal",
                 features: &[],
                 shipped: false,
+                optimised: false,
             },
         }
     }
@@ -103,6 +116,7 @@ impl Product {
             Self::Agent => "agent",
             Self::AgentFault => "agent-fault",
             Self::Operator => "operator",
+            Self::OperatorFault => "operator-fault",
             Self::Cli => "cli",
         }
     }
@@ -142,6 +156,9 @@ impl Recipe {
             cargo.env("RUSTFLAGS", "-C target-feature=+crt-static");
             cargo.env_remove("CARGO_ENCODED_RUSTFLAGS");
             target.join(triple).join("release")
+        } else if self.optimised {
+            cargo.arg("--release");
+            target.join("release")
         } else {
             target.join("debug")
         };
@@ -163,6 +180,15 @@ pub fn build(out: &Path) -> Result<()> {
         println!("{}", path.display());
     }
     Ok(())
+}
+
+/// Builds a program optimised, for a measurement; returns its variable and where it is.
+pub fn optimised(product: Product) -> Result<(&'static str, PathBuf)> {
+    let recipe = Recipe {
+        optimised: true,
+        ..product.recipe()
+    };
+    Ok((product.variable(), recipe.build(&cache::target_dir())?))
 }
 
 /// Copies a program unless it is there already, and renames it into place.

@@ -148,6 +148,7 @@ fn e2e(options: &Options, background: &mut Background) -> Result<()> {
         Product::Agent,
         Product::AgentFault,
         Product::Operator,
+        Product::OperatorFault,
         Product::Cli,
     ])?;
     background.take_peers()?;

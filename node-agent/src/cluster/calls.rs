@@ -1,10 +1,11 @@
 //! The calls of the API server: each with a deadline, and only these.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crds::bundle::{self, BundleError};
 use crds::types::NodeImagePolicyStatus;
-use crds::{NodeImagePolicy, PolicyBundle};
+use crds::{NodeImagePolicy, PolicyBundle, PolicyBundleSpec};
 use kube::api::{Patch, PatchParams};
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Resource as _};
@@ -72,11 +73,16 @@ pub(super) struct PatchError {
     why: String,
 }
 
+/// How the object of a bundle becomes the bundle: [`bundle::decode`], or what comes to the same.
+pub type Decode =
+    Arc<dyn Fn(&str, &PolicyBundleSpec) -> Result<Arc<Bundle>, BundleError> + Send + Sync>;
+
 /// A client that may do what the agent may do.
 #[derive(Clone)]
 pub struct Calls {
     client: Client,
     node: String,
+    decode: Decode,
 }
 
 impl Calls {
@@ -100,8 +106,19 @@ impl Calls {
         config.write_timeout = Some(DEADLINE);
         config.read_timeout = Some(SILENCE);
         let client = Client::try_from(config).map_err(ConnectError::Client)?;
-        let node = cluster.node.clone();
-        Ok(Self { client, node })
+        let decode = |name: &str, spec: &PolicyBundleSpec| bundle::decode(name, spec).map(Arc::new);
+        Ok(Self::with(client, &cluster.node, Arc::new(decode)))
+    }
+
+    /// The same with a client that is there: where many agents are one process.
+    #[must_use]
+    pub fn with(client: Client, node: &str, decode: Decode) -> Self {
+        let node = node.to_owned();
+        Self {
+            client,
+            node,
+            decode,
+        }
     }
 
     /// The node's name.
@@ -115,7 +132,7 @@ impl Calls {
     }
 
     /// Fetches a bundle by its name, and checks that it is what the name promises.
-    pub(super) async fn fetch(&self, name: &str) -> Result<Bundle, FetchError> {
+    pub(super) async fn fetch(&self, name: &str) -> Result<Arc<Bundle>, FetchError> {
         let failed = |why: String| FetchError::Failed {
             name: name.to_owned(),
             why,
@@ -126,7 +143,7 @@ impl Calls {
             .map_err(|_| failed(no_answer()))?
             .map_err(|error| failed(error.to_string()))?
             .ok_or_else(|| FetchError::Missing(name.to_owned()))?;
-        bundle::decode(name, &object.spec).map_err(|source| FetchError::Unusable {
+        (self.decode)(name, &object.spec).map_err(|source| FetchError::Unusable {
             name: name.to_owned(),
             source,
         })

@@ -83,10 +83,10 @@ impl Follower {
     }
 
     /// Takes in what came of fetching a bundle.
-    pub(super) fn fetched(&mut self, name: &str, result: Result<Bundle, FetchError>) {
+    pub(super) fn fetched(&mut self, name: &str, result: Result<Arc<Bundle>, FetchError>) {
         match result {
             Ok(bundle) => {
-                self.fetched = Some((name.to_owned(), Arc::new(bundle)));
+                self.fetched = Some((name.to_owned(), bundle));
                 self.trouble = None;
             }
             Err(error) => {

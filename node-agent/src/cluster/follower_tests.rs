@@ -63,7 +63,7 @@ fn another_bundle_is_fetched_and_is_the_order_from_then_on() {
     follower.heard(object(&name, 4));
     assert_eq!(follower.to_fetch(), Some(name.clone()));
     assert_eq!(follower.order(), Order::default(), "not before it is there");
-    follower.fetched(&name, Ok(new.clone()));
+    follower.fetched(&name, Ok(Arc::new(new.clone())));
     assert_eq!(follower.to_fetch(), None);
     let order = follower.order();
     assert_eq!(order.bundle.as_deref(), Some(&new));
@@ -75,7 +75,7 @@ fn a_bundle_that_is_not_there_is_never_no_policies_and_is_tried_again() {
     let (name, old) = bundle("a.example");
     let mut follower = follower(None);
     follower.heard(object(&name, 1));
-    follower.fetched(&name, Ok(old.clone()));
+    follower.fetched(&name, Ok(Arc::new(old.clone())));
     follower.heard(object("sha256-gone", 2));
     let gone = || "sha256-gone".to_owned();
     for error in [
@@ -130,7 +130,7 @@ fn an_object_that_is_gone_changes_nothing_on_the_node() {
     let (name, bundle) = bundle("a.example");
     let mut follower = follower(None);
     follower.heard(object(&name, 1));
-    follower.fetched(&name, Ok(bundle.clone()));
+    follower.fetched(&name, Ok(Arc::new(bundle.clone())));
     follower.said(Some(&said("x", 1, 1)));
     follower.heard(Event::Gone);
     let order = follower.order();

@@ -133,7 +133,7 @@ impl Index {
         if counts.is_empty() {
             self.counts_due = None;
         } else {
-            let until = *self.counts_due.get_or_insert(now + self.options.counts);
+            let until = *self.counts_due.get_or_insert(now + self.counts_window());
             if now >= until {
                 due.extend(counts);
                 self.counts_due = None;

@@ -27,6 +27,7 @@ mod figures;
 mod fit;
 mod follow;
 mod forms;
+mod group;
 mod limits;
 mod notices;
 mod objects;
@@ -86,7 +87,7 @@ pub struct Options {
     pub exempt: BTreeSet<Scope>,
     /// For how long a node that has joined is not waited for.
     pub joining: SignedDuration,
-    /// For how long changes of mere counts are gathered: a node that joins must not rewrite every
+    /// For how long changes of mere counts are gathered at least: a node that joins must not rewrite every
     /// policy at once.
     pub counts: SignedDuration,
     /// For how long changes of namespaced policies, and of what they take keys from, are gathered

@@ -1,32 +1,27 @@
 //! The status of every policy, from what all nodes report.
+//!
+//! Most nodes are alike: what every policy has to look at is the groups of [`super::group`], so that
+//! the work grows with policies times groups, and not with policies times nodes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crds::types::PolicyStatus;
-use jiff::Timestamp;
-use policy::aggregate::{ConditionType, Finding, Node, Truth, aggregate, reason};
+use jiff::{SignedDuration, Timestamp};
+use policy::aggregate::{ConditionType, Finding, Group, Node, Truth, aggregate_groups, reason};
 use policy::digest::Digest;
 use policy::model::PolicyId;
 
 use super::Index;
 use super::capability::is_known;
-use super::objects::{NodeObject, NodePolicyObject, PolicyObject, Runtime};
+use super::group::{self, Alike, View};
+use super::objects::{NodeObject, PolicyObject, Runtime};
 use super::plan::{Plan, Selection};
 use super::select::Classes;
 use super::status::status;
 
-/// A node with what does not depend on the policy.
-struct View<'a> {
-    node: &'a NodeObject,
-    own: Option<&'a NodePolicyObject>,
-    class: usize,
-    joining: bool,
-    runtime: Option<&'a Runtime>,
-    /// As people call it; empty while its version is not known.
-    runtime_name: String,
-    /// Digests of the policies that the node runs.
-    applied: Option<&'a BTreeMap<PolicyId, Digest>>,
-}
+/// How much longer counts are gathered for each policy: joins and departures of nodes alone then never
+/// take more than a part of the writes.
+const PER_POLICY: SignedDuration = SignedDuration::from_millis(60);
 
 impl Index {
     /// The runtime of a node: what its agent found, else what its kubelet says.
@@ -48,6 +43,18 @@ impl Index {
         plan: &Plan,
         now: Timestamp,
     ) -> Vec<(PolicyId, PolicyStatus)> {
+        self.statuses_of(classes, selections, plan, group::groups, now)
+    }
+
+    /// The same, of nodes that `put_together` has put together.
+    pub(crate) fn statuses_of(
+        &mut self,
+        classes: &Classes,
+        selections: &BTreeMap<PolicyId, Selection>,
+        plan: &Plan,
+        put_together: for<'a> fn(Vec<View<'a>>) -> Vec<Alike<'a>>,
+        now: Timestamp,
+    ) -> Vec<(PolicyId, PolicyStatus)> {
         let runtimes: BTreeMap<String, Runtime> = self
             .nodes
             .iter()
@@ -57,15 +64,23 @@ impl Index {
         let views: Vec<View<'_>> = self
             .nodes
             .iter()
-            .map(|node| self.view(classes, node, runtimes.get(&node.name), now))
+            .map(|node| self.view(classes, node, runtimes.get(&node.name), plan, now))
             .collect();
+        let groups = put_together(views);
         self.policies()
             .filter_map(|object| {
                 let selection = selections.get(&object.id)?;
-                let status = self.status_of(object, selection, &views, plan, now)?;
+                let status = self.status_of(object, selection, &groups, plan, now)?;
                 Some((object.id.clone(), status))
             })
             .collect()
+    }
+
+    /// For how long changes of mere counts are gathered: a node that joins changes those of all
+    /// policies that select it, so the more there are, the longer.
+    pub(crate) fn counts_window(&self) -> SignedDuration {
+        let policies = i32::try_from(self.policies().count()).unwrap_or(i32::MAX);
+        self.options.counts.max(PER_POLICY * policies)
     }
 
     fn learn(&mut self, runtimes: &BTreeMap<String, Runtime>) {
@@ -95,6 +110,7 @@ impl Index {
         classes: &Classes,
         node: &'a NodeObject,
         runtime: Option<&'a Runtime>,
+        plan: &'a Plan,
         now: Timestamp,
     ) -> View<'a> {
         let own = self.node_policies.get(&node.name);
@@ -112,6 +128,7 @@ impl Index {
             joining: now < self.joined(node),
             runtime,
             runtime_name,
+            desired: plan.desired.get(&node.name).map(String::as_str),
             applied: applied.and_then(|bundle| self.digests.get(bundle)),
         }
     }
@@ -126,7 +143,7 @@ impl Index {
         &self,
         object: &PolicyObject,
         selection: &Selection,
-        views: &[View<'_>],
+        groups: &[Alike<'_>],
         plan: &Plan,
         now: Timestamp,
     ) -> Option<PolicyStatus> {
@@ -135,30 +152,36 @@ impl Index {
         let in_force = spec.in_force.digest().cloned();
         let programmed = was_programmed(object, in_force.as_ref());
         let left_out = plan.left_out.get(&object.id);
-        let nodes = views.iter().map(|view| {
-            let selected = self.selects(&object.id, selection, view.node, view.class);
-            let applied = view.applied.and_then(|digests| digests.get(&object.id));
-            let digest = in_force.as_ref().filter(|_| selected);
-            let answer = digest.zip(view.runtime).and_then(|(digest, runtime)| {
-                // What is known of its runtime's version.
-                self.capabilities.answer(runtime, digest)
-            });
-            Node {
-                name: &view.node.name,
-                selected,
-                reachable: view.node.reachable,
-                joining: view.joining && programmed,
-                runtime: &view.runtime_name,
-                unsupported: answer
-                    .and_then(|a| a.prevents.as_ref())
-                    .or_else(|| no_room(left_out?, plan, view))
-                    .or_else(|| reported(&object.id, digest?, view, applied)),
-                warnings: answer.map_or(&[], |answer| &answer.warnings),
-                applied,
-                report: view.own.and_then(|own| own.report.as_ref()),
-            }
-        });
-        let summary = aggregate(&spec, nodes).advised(self.advices.of(&object.id));
+        let groups = groups.iter().map(
+            |Alike {
+                 like: view,
+                 members,
+             }| {
+                let selected = self.selects(&object.id, selection, view.node, view.class);
+                let applied = view.applied.and_then(|digests| digests.get(&object.id));
+                let digest = in_force.as_ref().filter(|_| selected);
+                let answer = digest.zip(view.runtime).and_then(|(digest, runtime)| {
+                    // What is known of its runtime's version.
+                    self.capabilities.answer(runtime, digest)
+                });
+                let like = Node {
+                    name: &view.node.name,
+                    selected,
+                    reachable: view.node.reachable,
+                    joining: view.joining && programmed,
+                    runtime: &view.runtime_name,
+                    unsupported: answer
+                        .and_then(|a| a.prevents.as_ref())
+                        .or_else(|| no_room(left_out?, view))
+                        .or_else(|| reported(&object.id, digest?, view, applied)),
+                    warnings: answer.map_or(&[], |answer| &answer.warnings),
+                    applied,
+                    report: view.report(),
+                };
+                Group { like, members }
+            },
+        );
+        let summary = aggregate_groups(&spec, groups).advised(self.advices.of(&object.id));
         Some(status(object, in_force.as_ref(), summary, now))
     }
 }
@@ -166,11 +189,9 @@ impl Index {
 /// Why the bundle of a node has no room for a policy, if so.
 fn no_room<'a>(
     (finding, bundles): &'a (Finding, BTreeSet<String>),
-    plan: &Plan,
     view: &View<'_>,
 ) -> Option<&'a Finding> {
-    let bundle = plan.desired.get(&view.node.name)?;
-    bundles.contains(bundle).then_some(finding)
+    bundles.contains(view.desired?).then_some(finding)
 }
 
 /// Why a node cannot express a policy as its agent has it, as far as that is about the form in

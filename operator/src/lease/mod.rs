@@ -11,7 +11,6 @@ mod term;
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
@@ -21,6 +20,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use crate::clock;
 use term::{DURATION, Record, Step, Term, VALID};
 
 /// The name of the lease.
@@ -163,7 +163,7 @@ impl Candidate {
     async fn attempt(&mut self) -> Result<bool, kube::Error> {
         let found = self.api.get_opt(NAME).await?;
         let step = self.term.step(found.map(record), Instant::now());
-        let now = Some(MicroTime(Timestamp::now()));
+        let now = Some(MicroTime(clock::now()));
         let seconds = i32::try_from(DURATION.as_secs()).ok();
         let held = |transitions| LeaseSpec {
             holder_identity: Some(self.me.clone()),

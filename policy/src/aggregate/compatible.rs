@@ -4,14 +4,12 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::conditions::{Condition, ConditionType, Truth, blocked, meanwhile, reason};
-use super::node::Tally;
+use super::node::{MAX_NAMED, Tally};
 use super::{Finding, InForce, Spec};
 use crate::problem::Reason;
 
 /// The most different findings or warnings that the message has.
 const MOST: usize = 10;
-/// The most runtimes or nodes that are named for one of them.
-const MOST_NAMES: usize = 3;
 
 /// What keeps nodes from having a policy, the worst first: where nothing at all is enforced, where
 /// this policy cannot be, where it would not deny anyway.
@@ -47,20 +45,21 @@ pub(super) fn compatible(spec: &Spec, tally: &Tally<'_>) -> Condition {
         .unsupported
         .iter()
         .map(|(finding, runtimes)| {
-            let names = runtimes.keys().map(String::as_str);
+            let names = runtimes.keys().copied();
             let names = names.filter(|name| !name.is_empty()).collect();
-            (finding, runtimes.values().sum(), names)
+            (*finding, runtimes.values().sum(), names)
         })
         .collect();
     // The worst is the reason, of two that are as bad the one that more nodes share; all of them
     // are in the message.
     found.sort_by_key(|(finding, nodes, _)| (severity(&finding.reason), Reverse(*nodes)));
-    if found.is_empty() && !tally.unknown.is_empty() {
-        let nodes: Vec<&str> = tally.unknown.iter().map(String::as_str).collect();
+    let (unknown, first) = &tally.unknown;
+    if found.is_empty() && *unknown > 0 {
+        let nodes: Vec<&str> = first.iter().copied().collect();
         let message = format!(
             "the version of the runtime is not known yet on {} of the selected nodes ({}), so their agents have to report first: see that they run there",
-            nodes.len(),
-            names(&nodes)
+            unknown,
+            some_names(&nodes, *unknown)
         );
         return Condition::of(kind, Truth::Unknown, reason::RUNTIME_UNKNOWN, message);
     }
@@ -109,9 +108,14 @@ fn warnings(by_runtime: &BTreeMap<&str, &[String]>) -> String {
 
 /// The first names, and how many more.
 fn names(names: &[&str]) -> String {
-    let first = names.iter().take(MOST_NAMES).copied();
+    some_names(names, names.len())
+}
+
+/// The same of so many, of which the first are known.
+fn some_names(names: &[&str], count: usize) -> String {
+    let first = names.iter().take(MAX_NAMED).copied();
     let first = first.collect::<Vec<_>>().join(", ");
-    match names.len().saturating_sub(MOST_NAMES) {
+    match count.saturating_sub(MAX_NAMED) {
         0 => first,
         more => format!("{first} and {more} more"),
     }

@@ -250,7 +250,7 @@ fn programmed(spec: &Spec, tally: &Tally<'_>) -> Condition {
     if counts.pending > 0 {
         let named = tally.pending.iter().map(|(node, why)| match why {
             Some(why) => format!("{node} ({why})"),
-            None => node.clone(),
+            None => (*node).to_owned(),
         });
         let message = format!(
             "{} nodes run it, waiting for {}; {UNLIMITED}",

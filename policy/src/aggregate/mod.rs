@@ -15,6 +15,7 @@
 mod advised;
 mod compatible;
 mod conditions;
+mod group;
 mod node;
 
 use crate::digest::Digest;
@@ -23,7 +24,8 @@ use crate::problem::Reason;
 pub use self::advised::{MAX_ADVICE, warnings};
 pub use self::compatible::severity;
 pub use self::conditions::{Condition, ConditionType, Truth, reason};
-pub use self::node::{Class, Node, Report};
+pub use self::group::{Group, Member};
+pub use self::node::{Class, Node, Report, Standing};
 
 /// The most nodes that a summary names as failing.
 pub const MAX_FAILING: usize = 10;
@@ -155,14 +157,26 @@ pub struct Summary {
 /// Sums up. The order of the nodes does not matter.
 #[must_use]
 pub fn aggregate<'a>(spec: &Spec, nodes: impl IntoIterator<Item = Node<'a>>) -> Summary {
-    let tally = node::tally(spec.in_force.digest(), nodes);
+    let nodes: Vec<Node<'a>> = nodes.into_iter().collect();
+    let members: Vec<Member<'a>> = nodes.iter().map(Member::from).collect();
+    let groups = nodes.into_iter().zip(members.chunks(1));
+    aggregate_groups(spec, groups.map(|(like, members)| Group { like, members }))
+}
+
+/// The same of nodes that were put together with those that are like them. The order of the groups
+/// does not matter.
+#[must_use]
+pub fn aggregate_groups<'a>(spec: &Spec, groups: impl IntoIterator<Item = Group<'a>>) -> Summary {
+    let tally = node::tally(spec.in_force.digest(), groups);
     let conditions = conditions::conditions(spec, &tally);
     let failing = tally.failing.into_iter();
     Summary {
         counts: tally.counts,
         failing: failing
-            .take(MAX_FAILING)
-            .map(|(node, finding)| Failing { node, finding })
+            .map(|(node, finding)| Failing {
+                node: node.to_owned(),
+                finding,
+            })
             .collect(),
         conditions,
     }

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::conditions::Truth;
-use super::{Counts, Finding, MAX_MESSAGE};
+use super::group::{Group, Member};
+use super::{Counts, Finding, MAX_FAILING, MAX_MESSAGE};
 use crate::digest::Digest;
 
 /// What is known of a node, as far as one policy is concerned.
@@ -70,6 +71,32 @@ impl Report {
         self.enforcing == Truth::False && self.enforcing_finding.reason == DISABLED
     }
 
+    /// What the report comes to.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        let waits = self.waits().is_some();
+        if (self.applied == Truth::False && !waits) || self.unenforced().is_some() {
+            Standing::Failed
+        } else if self.is_disabled() {
+            Standing::Disabled
+        } else if waits {
+            Standing::Waits
+        } else if self.ready == Truth::True {
+            Standing::Ready
+        } else {
+            Standing::NotReady
+        }
+    }
+
+    /// Why it failed; where it did not, that is what it says of `Applied`.
+    fn failure(&self) -> &Finding {
+        let applied = &self.applied_finding;
+        if self.applied == Truth::False && self.waits().is_none() {
+            return applied;
+        }
+        self.unenforced().unwrap_or(applied)
+    }
+
     /// Why the node does not enforce what it should by now, if so.
     #[must_use]
     pub fn unenforced(&self) -> Option<&Finding> {
@@ -78,6 +105,22 @@ impl Report {
         let fails = self.enforcing == Truth::False && !self.is_disabled() && !excused;
         fails.then_some(finding)
     }
+}
+
+/// What a report comes to, without its words: under every policy, two nodes that are alike but for
+/// the words of their reports are of one class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// It could not apply what it was given, or does not enforce what it should.
+    Failed,
+    /// Nothing is enforced, as the administrator wants it.
+    Disabled,
+    /// It waits for something.
+    Waits,
+    /// It is ready.
+    Ready,
+    /// It is not.
+    NotReady,
 }
 
 /// How far a selected node is.
@@ -108,82 +151,107 @@ impl<'a> Node<'a> {
         let Some(report) = self.report else {
             return Class::Pending(None);
         };
-        let waits = report.waits();
-        if report.applied == Truth::False && waits.is_none() {
-            return Class::Failed(&report.applied_finding);
-        }
-        if let Some(finding) = report.unenforced() {
-            return Class::Failed(finding);
-        }
-        if report.is_disabled() {
-            return Class::Pending(Some(&report.enforcing_finding));
-        }
-        if waits.is_some() {
-            return Class::Pending(waits);
-        }
         let runs_it = in_force.is_some() && self.applied == in_force;
-        if runs_it && report.ready == Truth::True {
-            Class::Updated
-        } else {
-            Class::Pending(None)
+        match report.standing() {
+            Standing::Failed => Class::Failed(report.failure()),
+            Standing::Disabled => Class::Pending(Some(&report.enforcing_finding)),
+            Standing::Waits => Class::Pending(report.waits()),
+            Standing::Ready if runs_it => Class::Updated,
+            Standing::Ready | Standing::NotReady => Class::Pending(None),
         }
     }
 }
+
+/// The most nodes that a message names.
+pub(super) const MAX_NAMED: usize = 3;
 
 /// What the nodes add up to.
 #[derive(Default)]
 pub(super) struct Tally<'a> {
     pub(super) counts: Counts,
-    /// By node.
-    pub(super) failing: BTreeMap<String, Finding>,
-    /// Nodes that are waited for, with the reason word where they say what they wait for.
-    pub(super) pending: BTreeMap<String, Option<String>>,
+    /// By node, the first [`MAX_FAILING`].
+    pub(super) failing: BTreeMap<&'a str, Finding>,
+    /// The first [`MAX_NAMED`] nodes that are waited for, with the reason word where they say what
+    /// they wait for.
+    pub(super) pending: BTreeMap<&'a str, Option<&'a str>>,
     /// What runtimes cannot express, with the runtimes and how many nodes have them.
-    pub(super) unsupported: BTreeMap<Finding, BTreeMap<String, usize>>,
-    /// Nodes whose runtime is not known and whose agents have yet to report the policy.
-    pub(super) unknown: BTreeSet<String>,
+    pub(super) unsupported: BTreeMap<&'a Finding, BTreeMap<&'a str, usize>>,
+    /// How many nodes there are whose runtime is not known and whose agents have yet to report the
+    /// policy, and the first [`MAX_NAMED`] of them.
+    pub(super) unknown: (usize, BTreeSet<&'a str>),
     /// By runtime, what to know about those that can express the policy.
     pub(super) warnings: BTreeMap<&'a str, &'a [String]>,
 }
 
+/// Adds to the first `most`, by name.
+fn add<'a, T>(first: &mut BTreeMap<&'a str, T>, most: usize, name: &'a str, what: T) {
+    first.insert(name, what);
+    if first.len() > most {
+        first.pop_last();
+    }
+}
+
 pub(super) fn tally<'a>(
     in_force: Option<&Digest>,
-    nodes: impl IntoIterator<Item = Node<'a>>,
+    groups: impl IntoIterator<Item = Group<'a>>,
 ) -> Tally<'a> {
     let mut tally = Tally::default();
-    for node in nodes.into_iter().filter(|node| node.selected) {
-        let counts = &mut tally.counts;
-        counts.selected += 1;
-        if node.unsupported.is_none() && !node.warnings.is_empty() {
-            tally.warnings.entry(node.runtime).or_insert(node.warnings);
+    for Group { like, members } in groups.into_iter().filter(|group| group.like.selected) {
+        let (counts, number) = (&mut tally.counts, members.len());
+        counts.selected += number;
+        if like.unsupported.is_none() && !like.warnings.is_empty() {
+            tally.warnings.entry(like.runtime).or_insert(like.warnings);
         }
-        let class = node.class(in_force);
+        let class = like.class(in_force);
         let waited_for = matches!(class, Class::Failed(_))
-            || (matches!(class, Class::Pending(_)) && !node.joining);
-        if node.runtime.is_empty() && waited_for {
-            tally.unknown.insert(node.name.to_owned());
+            || (matches!(class, Class::Pending(_)) && !like.joining);
+        if like.runtime.is_empty() && waited_for {
+            let (count, first) = &mut tally.unknown;
+            *count += number;
+            first.extend(members.iter().take(MAX_NAMED).map(|member| member.name));
+            while first.len() > MAX_NAMED {
+                first.pop_last();
+            }
         }
+        let of_member = |member: &Member<'a>| {
+            let node = Node {
+                name: member.name,
+                report: member.report,
+                ..like.clone()
+            };
+            node.class(in_force)
+        };
         match class {
             Class::Unsupported(finding) => {
-                counts.unsupported += 1;
-                let runtimes = tally.unsupported.entry(finding.clone()).or_default();
-                *runtimes.entry(node.runtime.to_owned()).or_default() += 1;
+                counts.unsupported += number;
+                let runtimes = tally.unsupported.entry(finding).or_default();
+                *runtimes.entry(like.runtime).or_default() += number;
             }
-            Class::Unreachable => counts.unreachable += 1,
-            Class::Failed(finding) => {
-                counts.failed += 1;
-                let finding = Finding {
-                    reason: finding.reason.clone(),
-                    message: finding.message.chars().take(MAX_MESSAGE).collect(),
-                };
-                tally.failing.insert(node.name.to_owned(), finding);
+            Class::Unreachable => counts.unreachable += number,
+            Class::Failed(_) => {
+                counts.failed += number;
+                for member in members.iter().take(MAX_FAILING) {
+                    let Class::Failed(finding) = of_member(member) else {
+                        continue;
+                    };
+                    let finding = Finding {
+                        reason: finding.reason.clone(),
+                        message: finding.message.chars().take(MAX_MESSAGE).collect(),
+                    };
+                    add(&mut tally.failing, MAX_FAILING, member.name, finding);
+                }
             }
-            Class::Updated => counts.updated += 1,
-            Class::Pending(_) if node.joining => {}
-            Class::Pending(why) => {
-                counts.pending += 1;
-                let why = why.map(|finding| finding.reason.clone());
-                tally.pending.insert(node.name.to_owned(), why);
+            Class::Updated => counts.updated += number,
+            Class::Pending(_) if like.joining => {}
+            Class::Pending(_) => {
+                counts.pending += number;
+                for member in members.iter().take(MAX_NAMED) {
+                    let why = match of_member(member) {
+                        Class::Pending(why) => why.map(|finding| finding.reason.as_str()),
+                        _ => None,
+                    };
+                    add(&mut tally.pending, MAX_NAMED, member.name, why);
+                }
             }
         }
     }

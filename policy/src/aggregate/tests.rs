@@ -1,6 +1,7 @@
 //! Each reason of each condition has a test that names it.
 
 mod compatible;
+mod groups;
 
 use super::*;
 use crate::problem::Reason;
@@ -25,6 +26,7 @@ fn finding(reason: &str) -> Finding {
 }
 
 /// An owner for what a [`Node`] borrows.
+#[derive(Debug)]
 struct Fixture {
     name: String,
     reachable: bool,

@@ -9,7 +9,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::config::AuthInfo;
 use kube::{Api, Client, Config};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{ControlPlane, manifests};
 use crate::process;
@@ -108,6 +108,23 @@ impl ControlPlane {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Compacts etcd: what was before now can be read no more, and watches that stood there expire.
+    pub async fn compact(&self) -> Result<()> {
+        let client = crate::oci::client()?;
+        let call = async |path: &str, body: Value| -> Result<Value> {
+            let url = format!("http://{}{path}", self.etcd_address);
+            let answer = client.post(url).body(body.to_string()).send().await?;
+            let text = answer.error_for_status()?.text().await?;
+            Ok(serde_json::from_str(&text)?)
+        };
+        let found = call("/v3/kv/range", json!({ "key": "AA==" })).await?;
+        let revision = found["header"]["revision"].as_str();
+        let revision = revision.context("etcd names no revision")?;
+        let body = json!({ "revision": revision, "physical": true });
+        call("/v3/kv/compaction", body).await?;
+        Ok(())
     }
 
     /// A token of a service account, as pods get them: with `node`, one that says on which node its

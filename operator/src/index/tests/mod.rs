@@ -2,6 +2,7 @@
 
 mod advice;
 mod figures;
+mod groups;
 mod nodes;
 mod notices;
 mod policies;
