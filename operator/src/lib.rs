@@ -38,6 +38,7 @@ mod pace;
 mod queue;
 mod read;
 mod record;
+pub mod rollout;
 mod run;
 mod taint;
 mod tell;

@@ -141,6 +141,7 @@ mod tests {
             node: node.to_owned(),
             uid: "u".to_owned(),
             bundle: bundle.to_owned(),
+            record: None,
         }
     }
 

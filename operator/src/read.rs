@@ -20,6 +20,7 @@ use crate::index::{
     NodePolicyObject, PolicyObject, Runtime, SpecObject, Taints, TrustRootObject,
 };
 use crate::node_view::NodeView;
+use crate::rollout;
 
 fn meta(metadata: &ObjectMeta) -> Meta {
     let version = metadata.resource_version.as_deref().unwrap_or_default();
@@ -34,6 +35,14 @@ fn meta(metadata: &ObjectMeta) -> Meta {
 
 fn name(metadata: &ObjectMeta) -> String {
     metadata.name.clone().unwrap_or_default()
+}
+
+/// The most characters of an annotation's value that are kept: whoever may write it may write more.
+const MOST_CHARACTERS: usize = 256;
+
+fn annotation(metadata: &ObjectMeta, name: &str) -> Option<String> {
+    let value = metadata.annotations.as_ref()?.get(name)?;
+    Some(value.chars().take(MOST_CHARACTERS).collect())
 }
 
 /// A `ClusterImageSignaturePolicy`.
@@ -107,6 +116,8 @@ pub(crate) fn config(guard: DeserializeGuard<EnforcementConfig>) -> ConfigObject
         Err(invalid) => (invalid.metadata, Err(invalid.error), None),
     };
     ConfigObject {
+        retry: annotation(&metadata, rollout::RETRY),
+        confirm: annotation(&metadata, rollout::CONFIRM_REMOVAL),
         meta: meta(&metadata),
         spec,
         status: status.unwrap_or_default(),
@@ -163,6 +174,12 @@ pub(crate) fn node_policy(guard: DeserializeGuard<NodeImagePolicy>) -> NodePolic
         Err(invalid) => (invalid.metadata, None, None),
     };
     let status = status.unwrap_or_default();
+    let recorded = metadata.annotations.as_ref();
+    let recorded = recorded.and_then(|all| all.get(rollout::ANNOTATION));
+    let recorded = recorded.zip(bundle.as_ref());
+    let unready = status.conditions.iter().find(|condition| {
+        condition.type_ == "Ready" && Truth::parse(&condition.status) != Truth::True
+    });
     let owners = metadata.owner_references.iter().flatten();
     let mut owner = owners
         .filter(|owner| owner.kind == "Node")
@@ -171,6 +188,10 @@ pub(crate) fn node_policy(guard: DeserializeGuard<NodeImagePolicy>) -> NodePolic
         name: name(&metadata),
         meta: meta(&metadata),
         owner: owner.next().cloned(),
+        record: recorded
+            .and_then(|(text, bundle)| rollout::Record::parse(text, bundle).map(Box::new)),
+        observed: status.observed_generation,
+        broke: unready.map(|condition| condition.last_transition_time.0),
         bundle,
         not_enforcing: not_enforcing(&status),
         unsupported: unsupported(&status),
@@ -187,7 +208,6 @@ pub(crate) fn node_policy(guard: DeserializeGuard<NodeImagePolicy>) -> NodePolic
             .runtime
             .as_ref()
             .map(|found| runtime(&found.name, found.version.as_deref().unwrap_or_default())),
-        observed: status.observed_generation,
         applied: status.applied_bundle,
         previous: status.previous_bundle,
     }

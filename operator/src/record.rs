@@ -179,6 +179,7 @@ mod tests {
             node: "node-1".to_owned(),
             uid: "u".to_owned(),
             bundle: "sha256-x".to_owned(),
+            record: None,
         }
     }
 

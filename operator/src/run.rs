@@ -272,6 +272,12 @@ impl Loop {
     }
 
     fn begin_one(&mut self, queued: Queued) {
+        if !self.index.wants(&queued.write) {
+            // Everything has come to stand still since.
+            self.queue.done(&queued.write.key());
+            self.index.failed(&queued.write, clock::now());
+            return;
+        }
         let (client, identity) = (self.client.clone(), Arc::clone(&self.identity));
         self.answers.spawn(async move {
             let began = Instant::now();

@@ -134,6 +134,7 @@ mod tests {
             node: "a".to_owned(),
             uid: "u".to_owned(),
             bundle: "b".to_owned(),
+            record: None,
         };
         let writes = [status("busy", "p"), delete("b"), set.clone()];
         assert_eq!(written(&mut Turns::default(), &writes, 1), [set.key()]);

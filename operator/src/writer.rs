@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::index::{Change, Event, STATE_KEY, Write};
 use crate::tuf::State;
-use crate::{read, taint, tell};
+use crate::{read, rollout, taint, tell};
 
 /// Who writes, as `managedFields` has it.
 pub(crate) const FIELD_MANAGER: &str = "nodeseal-operator";
@@ -84,12 +84,22 @@ async fn attempt(
 ) -> Result<Option<Event>, kube::Error> {
     match write {
         Write::CreateBundle { name, spec } => create_bundle(client, name, spec).await,
-        Write::SetBundle { node, uid, bundle } => {
+        Write::SetBundle {
+            node,
+            uid,
+            bundle,
+            record,
+        } => {
+            // What is left out here is removed: the record goes with every write.
+            let annotations = record
+                .as_ref()
+                .map(|record| json!({ rollout::ANNOTATION: record.to_text() }));
             let patch = json!({
                 "apiVersion": API_VERSION,
                 "kind": "NodeImagePolicy",
                 "metadata": {
                     "name": node,
+                    "annotations": annotations.unwrap_or_else(|| json!({})),
                     "ownerReferences": [
                         { "apiVersion": "v1", "kind": "Node", "name": node, "uid": uid },
                     ],

@@ -8,8 +8,14 @@ use policy::settings::{self, ContainerdSettings, CrioSettings, ProbeInterval, Se
 
 use super::{FieldProblem, Report};
 use crate::types::{
-    DefaultAction, Enforcement, EnforcementConfigSpec, Probe, Restart, StaleImages, Taint,
+    DefaultAction, Enforcement, EnforcementConfigSpec, NodeSelector, Operator, Probe, Restart,
+    Rollout, Share, StaleImages, Taint,
 };
+
+/// The most nodes that a share may name, as the schema has it.
+const MOST_NODES: i32 = 100_000;
+/// The seconds that a node may be given to get ready, as the schema has it.
+const PROGRESS_SECONDS: std::ops::RangeInclusive<i32> = 30..=86_400;
 
 /// A valid configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +28,30 @@ pub struct Configuration {
     pub max_per_namespace: usize,
     /// Which taints nodes shall have.
     pub taint: Taint,
+    /// How changes reach the nodes, which no node needs to know.
+    pub rollout: RolloutSettings,
+}
+
+/// How changes reach the nodes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RolloutSettings {
+    /// How many nodes change at once.
+    pub max_unavailable: Share,
+    /// The nodes that change first.
+    pub canary: Option<NodeSelector>,
+    /// How many nodes may fail before nobody is moved any more.
+    pub max_failures: Share,
+    /// After how many seconds a node that is not ready has failed.
+    pub progress_deadline_seconds: u32,
+    /// Whether everything stands still.
+    pub paused: bool,
+}
+
+impl Default for RolloutSettings {
+    /// What holds where there is no `EnforcementConfig`.
+    fn default() -> Self {
+        rollout(&mut Report::default(), &Rollout::default())
+    }
 }
 
 impl Configuration {
@@ -70,6 +100,7 @@ impl Default for Configuration {
             allowed_scopes: BTreeSet::new(),
             max_per_namespace: usize::try_from(namespaced.max_per_namespace).unwrap_or_default(),
             taint: Taint::default(),
+            rollout: RolloutSettings::default(),
         }
     }
 }
@@ -93,6 +124,7 @@ pub fn configuration(spec: &EnforcementConfigSpec) -> Result<Configuration, Vec<
         DefaultAction::Reject => settings::DefaultAction::Reject,
     };
     let most = spec.namespaced_policies.max_per_namespace;
+    let rollout = rollout(&mut report, &spec.rollout);
     report.finish(Configuration {
         settings: Settings {
             default_action,
@@ -117,7 +149,55 @@ pub fn configuration(spec: &EnforcementConfigSpec) -> Result<Configuration, Vec<
         allowed_scopes,
         max_per_namespace: usize::try_from(most).unwrap_or_default(),
         taint: spec.taint.clone(),
+        rollout,
     })
+}
+
+/// The rules are those of the schema: an object that was stored before a rule was there, or a file
+/// that no API server has seen, must not lift a limit.
+fn rollout(report: &mut Report, spec: &Rollout) -> RolloutSettings {
+    let shares = [
+        ("spec.rollout.maxUnavailable", &spec.max_unavailable),
+        ("spec.rollout.maxFailures", &spec.max_failures),
+    ];
+    for (field, share) in shares {
+        let too_many = matches!(share, Share::Count(count) if *count > MOST_NODES);
+        if too_many || share.of(100).is_none() {
+            let message = format!(
+                "neither a number of nodes from 0 to {MOST_NODES} nor a percentage from 0% to 100%: write one of them, such as 3 or \"10%\""
+            );
+            report.add(field, Reason::Invalid, message);
+        }
+    }
+    let seconds = spec.progress_deadline_seconds;
+    if !PROGRESS_SECONDS.contains(&seconds) {
+        let message = format!(
+            "{seconds} is not from {} to {}: write so many seconds",
+            PROGRESS_SECONDS.start(),
+            PROGRESS_SECONDS.end()
+        );
+        let field = "spec.rollout.progressDeadlineSeconds";
+        report.add(field, Reason::Invalid, message);
+    }
+    let canary = spec.canary.as_ref().map(|canary| &canary.node_selector);
+    let requirements = canary
+        .iter()
+        .flat_map(|selector| &selector.match_expressions);
+    for (index, requirement) in requirements.enumerate() {
+        let needs_values = matches!(requirement.operator, Operator::In | Operator::NotIn);
+        if needs_values == requirement.values.is_empty() {
+            let field = format!("spec.rollout.canary.nodeSelector.matchExpressions[{index}]");
+            let message = "In and NotIn need values, Exists and DoesNotExist must have none: change the operator or the values";
+            report.add(field, Reason::Invalid, message);
+        }
+    }
+    RolloutSettings {
+        max_unavailable: spec.max_unavailable.clone(),
+        canary: canary.cloned(),
+        max_failures: spec.max_failures.clone(),
+        progress_deadline_seconds: u32::try_from(seconds).unwrap_or_default(),
+        paused: spec.paused,
+    }
 }
 
 fn restart(restart: Restart) -> settings::Restart {

@@ -25,7 +25,7 @@ use crate::types::{
     PolicySpec, SignedIdentity, UnnamedSignatures,
 };
 
-pub use config::{Configuration, configuration};
+pub use config::{Configuration, RolloutSettings, configuration};
 pub use keys::{Holder, KeyReference, Keys, Place, RootUnavailable, Unavailable};
 pub(crate) use text::{PRIVATE_KEY, has_private_key};
 pub use trust_root::trust_root;

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use policy::bundle;
+use policy::problem::Reason;
 use policy::trust::TrustRoot;
 use serde_json::{Value, json};
 
@@ -242,4 +243,70 @@ fn the_configuration_says_what_nodes_need_and_what_namespaces_may() {
     let problems = configuration(&bad).unwrap_err();
     let fields: Vec<&str> = problems.iter().map(|p| p.field.as_str()).collect();
     assert_eq!(fields, ["spec.exemptImages[0]", "spec.exemptImages[1]"]);
+}
+
+#[test]
+fn the_rollout_has_the_limits_of_the_schema_and_says_what_is_wrong() {
+    let spec = |rollout| {
+        let spec = json!({ "rollout": rollout });
+        serde_json::from_value::<EnforcementConfigSpec>(spec).unwrap()
+    };
+    let none = configuration(&spec(json!({}))).unwrap().rollout;
+    assert_eq!(none, RolloutSettings::default());
+    let default = (none.max_unavailable.of(100), none.max_failures.of(100));
+    assert_eq!(default, (Some(10), Some(1)));
+    assert_eq!((none.progress_deadline_seconds, none.paused), (600, false));
+    let all = spec(json!({
+        "maxUnavailable": 3, "maxFailures": "5%", "progressDeadlineSeconds": 30, "paused": true,
+        "canary": { "nodeSelector": { "matchLabels": { "canary": "true" } } },
+    }));
+    let all = configuration(&all).unwrap();
+    assert_eq!(
+        all.settings,
+        configuration(&spec(json!({}))).unwrap().settings
+    );
+    assert_eq!(all.rollout.max_unavailable.of(100), Some(3));
+    assert_eq!(all.rollout.max_failures.of(100), Some(5));
+    assert!(all.rollout.paused && all.rollout.canary.unwrap().match_labels.len() == 1);
+    let selector =
+        json!({ "nodeSelector": { "matchExpressions": [{ "key": "a", "operator": "In" }] } });
+    let wrong = [
+        (
+            json!({ "maxUnavailable": -1 }),
+            "maxUnavailable",
+            "neither a number of nodes",
+        ),
+        (
+            json!({ "maxUnavailable": 100_001 }),
+            "maxUnavailable",
+            "from 0 to 100000",
+        ),
+        (
+            json!({ "maxFailures": "101%" }),
+            "maxFailures",
+            "nor a percentage",
+        ),
+        (
+            json!({ "progressDeadlineSeconds": 29 }),
+            "progressDeadlineSeconds",
+            "from 30 to 86400",
+        ),
+        (
+            json!({ "progressDeadlineSeconds": 86_401 }),
+            "progressDeadlineSeconds",
+            "86401",
+        ),
+        (
+            json!({ "canary": selector }),
+            "canary.nodeSelector.matchExpressions[0]",
+            "In and NotIn need values",
+        ),
+    ];
+    for (rollout, field, words) in wrong {
+        let problems = configuration(&spec(rollout)).unwrap_err();
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert_eq!(problems[0].field, format!("spec.rollout.{field}"));
+        assert_eq!(problems[0].reason, Reason::Invalid);
+        assert!(problems[0].message.contains(words), "{problems:?}");
+    }
 }

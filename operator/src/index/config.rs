@@ -9,6 +9,7 @@ use policy::bundle::Settings;
 use policy::problem::Reason;
 
 use super::compile::{unreadable, words};
+use super::moves::Moves;
 use super::objects::ConfigObject;
 use super::status::{Line, with_times};
 
@@ -31,6 +32,8 @@ pub(crate) struct Config {
     pub(crate) in_force: Configuration,
     /// The emergency stop.
     pub(crate) disabled: bool,
+    /// The last value of the annotation that forgives failures.
+    pub(crate) retry: Option<String>,
     /// What is wrong with the object as it is now.
     problem: Option<Finding>,
     /// What there is to know about it where nothing is wrong.
@@ -57,6 +60,7 @@ impl Config {
             self.advice.clear();
             return;
         };
+        self.retry.clone_from(&object.retry);
         let now = (object.meta.uid.clone(), object.meta.generation);
         if self.seen.as_ref() == Some(&now) {
             return;
@@ -85,6 +89,8 @@ impl Config {
                 // The stop is for when something is wrong: it does not wait until all else is right.
                 let stop = |spec: &EnforcementConfigSpec| spec.enforcement == Enforcement::Disabled;
                 self.disabled |= object.spec.as_ref().is_ok_and(stop);
+                let pause = |spec: &EnforcementConfigSpec| spec.rollout.paused;
+                self.in_force.rollout.paused |= object.spec.as_ref().is_ok_and(pause);
                 self.problem = Some(problem);
                 self.advice.clear();
             }
@@ -130,9 +136,20 @@ impl Config {
             .then(|| Finding::new("EnforcementDisabled", message))
     }
 
-    /// The status of the object as it is now.
-    pub(crate) fn status(&self, object: &ConfigObject, now: Timestamp) -> EnforcementConfigStatus {
-        let message = format!("the configuration is in force{}", warnings(&self.advice));
+    /// The status of the object as it is now, with what its rollouts need.
+    pub(crate) fn status(
+        &self,
+        object: &ConfigObject,
+        moves: &Moves,
+        now: Timestamp,
+    ) -> EnforcementConfigStatus {
+        let paused = if moves.paused() {
+            ", and rollouts are paused: set spec.rollout.paused to false to go on"
+        } else {
+            ""
+        };
+        let warnings = warnings(&self.advice);
+        let message = format!("the configuration is in force{paused}{warnings}");
         let good = Finding::new(reason::VALID, message);
         let (truth, finding) = match &self.problem {
             None => (Truth::True, good),
@@ -146,14 +163,17 @@ impl Config {
                 (Truth::False, finding)
             }
         };
-        let line = |kind: &'static str, truth| Line {
+        let needs = moves.needs().filter(|_| self.problem.is_none());
+        let ready = if needs.is_some() { Truth::False } else { truth };
+        let why = needs.unwrap_or(&finding);
+        let line = |kind: &'static str, truth, finding| Line {
             kind,
             truth,
-            finding: &finding,
+            finding,
         };
-        let mut lines = vec![line("Accepted", truth), line("Ready", truth)];
-        if truth != Truth::True {
-            lines.push(line("Stalled", Truth::True));
+        let mut lines = vec![line("Accepted", truth, &finding), line("Ready", ready, why)];
+        if ready != Truth::True {
+            lines.push(line("Stalled", Truth::True, why));
         }
         let generation = object.meta.generation;
         EnforcementConfigStatus {

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use policy::model::PolicyId;
 
 use super::Index;
+use super::moves::Given;
 use super::objects::PolicyObject;
 use super::plan::Plan;
 use super::root_status::{Said, root_status};
@@ -16,7 +17,12 @@ use super::write::Write;
 
 impl Index {
     /// Bundles, and the nodes that are pointed at them.
-    pub(super) fn bundle_writes(&mut self, plan: &Plan, now: Timestamp) -> Vec<Write> {
+    pub(super) fn bundle_writes(
+        &mut self,
+        plan: &Plan,
+        given: &BTreeMap<String, Given>,
+        now: Timestamp,
+    ) -> Vec<Write> {
         let mut writes = Vec::new();
         for (name, spec) in &plan.wanted {
             if let Some(spec) = spec {
@@ -24,35 +30,13 @@ impl Index {
                 self.offer(&mut writes, Write::CreateBundle { name, spec }, 0, now);
             }
         }
-        let mut due = Vec::new();
-        for node in self.nodes.iter() {
-            let Some(bundle) = plan.desired.get(&node.name) else {
-                continue;
-            };
-            // A node is never pointed at a bundle that is not there.
-            let there = self.bundles.get(bundle).is_some() && !self.doomed.contains_key(bundle);
-            let own = self.node_policies.get(&node.name);
-            let right = own.is_some_and(|own| {
-                own.bundle.as_ref() == Some(bundle) && own.owner.as_ref() == Some(&node.meta.uid)
-            });
-            if there && !right {
-                let write = Write::SetBundle {
-                    node: node.name.clone(),
-                    uid: node.meta.uid.clone(),
-                    bundle: bundle.clone(),
-                };
-                due.push((write, own.map_or(0, |own| own.meta.version)));
-            }
-        }
-        for (write, version) in due {
-            self.offer(&mut writes, write, version, now);
-        }
+        writes.extend(self.set_writes(given, now));
         self.collect(&mut writes, plan, now);
         writes
     }
 
-    /// Deletes bundles that no node shall run, runs or had before, once they have been so for a
-    /// while.
+    /// Deletes bundles that no node shall run, runs, had before or may go back to, once they have been
+    /// so for a while.
     fn collect(&mut self, writes: &mut Vec<Write>, plan: &Plan, now: Timestamp) {
         let own = || self.node_policies.iter();
         // An object that cannot be read may refer to any bundle. While nothing is enforced, and
@@ -62,8 +46,12 @@ impl Index {
             || self.nodes.is_empty()
             || !plan.too_large.is_empty();
         let used: BTreeSet<&String> = own()
-            .flat_map(|own| [&own.bundle, &own.applied, &own.previous])
-            .flatten()
+            .flat_map(|own| {
+                let from = own.record.as_ref().and_then(|record| record.from.as_ref());
+                let has = [&own.bundle, &own.applied, &own.previous];
+                has.into_iter().flatten().chain(from)
+            })
+            .chain(self.moves.used())
             .chain(plan.wanted.keys())
             .collect();
         let useless: Vec<(String, String, u64)> = self
@@ -101,7 +89,7 @@ impl Index {
     ) -> Vec<Write> {
         let mut writes = Vec::new();
         if let Some(object) = self.configs.get(&()) {
-            let status = self.config.status(object, now);
+            let status = self.config.status(object, &self.moves, now);
             if status != object.status {
                 let version = object.meta.version;
                 self.offer(&mut writes, Write::ConfigStatus { status }, version, now);

@@ -19,7 +19,7 @@ pub(crate) const MOST_ROOTS: usize = 32;
 /// Reasons that are not counted apart.
 pub(crate) const OTHER: &str = "other";
 /// The reason on the `EnforcementConfig` while the breaker is open.
-const BREAKER: &str = "BreakerOpen";
+const BREAKER: &str = "PoliciesVanished";
 
 /// The figures. All of them are bounded, whatever the size of the cluster.
 #[derive(Debug, Clone, Default, PartialEq)]

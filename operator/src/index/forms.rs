@@ -89,8 +89,27 @@ impl Entry {
             inexpressible,
             in_force,
             halted: config.halted(),
+            holds: None,
             stalled: too_large.cloned().or_else(|| config.stalled()),
         })
+    }
+}
+
+/// Bundles from before this process began, newest first.
+pub(crate) struct Last<'a> {
+    /// Those that nodes were given.
+    pub(crate) given: &'a [&'a Bundle],
+    /// All.
+    pub(crate) every: &'a [&'a Bundle],
+}
+
+impl<'a> Last<'a> {
+    /// The form that the policy's status says is in force, or else the one that nodes have.
+    fn find(&self, object: &PolicyObject) -> Option<&'a Policy> {
+        let digest = object.status.digest.as_deref();
+        let mut every = self.every.iter().filter_map(|b| b.policy(&object.id));
+        let said = every.find(|policy| Some(policy.digest().as_str()) == digest);
+        said.or_else(|| self.given.iter().find_map(|b| b.policy(&object.id)))
     }
 }
 
@@ -128,15 +147,15 @@ impl Forms {
     }
 
     /// Compiles what has changed and is permitted, and takes up the form that follows. `last` is
-    /// given the first time: the bundles that nodes were last given, newest first, where the last
-    /// valid forms are of specs that cannot be used as they are now.
+    /// given the first time: where the last valid forms are of specs that cannot be used as they are
+    /// now.
     pub(crate) fn update<'a>(
         &mut self,
         policies: impl Iterator<Item = &'a PolicyObject> + Clone,
         sources: &Sources,
         roots: &Roots,
         configuration: &Configuration,
-        last: Option<&[&Bundle]>,
+        last: Option<&Last<'_>>,
     ) {
         let there: BTreeSet<&PolicyId> = policies.clone().map(|object| &object.id).collect();
         self.entries.retain(|id, _| there.contains(id));
@@ -168,8 +187,7 @@ impl Forms {
             }
             entry.take_form();
             if entry.form.is_none() {
-                let last = last.unwrap_or_default();
-                let found = last.iter().find_map(|bundle| bundle.policy(&object.id));
+                let found = last.and_then(|last| last.find(object));
                 let form = |policy: &Policy| Form::new(Arc::new(policy.clone()), false);
                 entry.form = found.map(form);
             }

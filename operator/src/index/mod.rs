@@ -29,6 +29,7 @@ mod follow;
 mod forms;
 mod group;
 mod limits;
+mod moves;
 mod notices;
 mod objects;
 mod pace;
@@ -46,6 +47,7 @@ mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crds::convert::RolloutSettings;
 use jiff::{SignedDuration, Timestamp};
 use policy::bundle::{Bundle, Settings};
 use policy::digest::Digest;
@@ -57,6 +59,7 @@ use self::capability::Capabilities;
 use self::config::Config;
 use self::forms::Forms;
 use self::limits::Limits;
+use self::moves::{Core, Moves};
 use self::notices::Notices;
 use self::objects::Store;
 use self::plan::Names;
@@ -99,6 +102,8 @@ pub struct Options {
     pub notices: SignedDuration,
     /// The operator's own namespace, where what is known of TUF repositories is kept.
     pub namespace: String,
+    /// How changes reach the nodes where no `EnforcementConfig` says so.
+    pub rollout: RolloutSettings,
 }
 
 impl Default for Options {
@@ -111,6 +116,7 @@ impl Default for Options {
             unused: SignedDuration::from_mins(1),
             notices: SignedDuration::from_secs(10),
             namespace: "nodeseal-system".to_owned(),
+            rollout: RolloutSettings::default(),
         }
     }
 }
@@ -153,6 +159,8 @@ pub struct Index {
     changed_sources: BTreeSet<Source>,
     /// Of each bundle the digests of its policies.
     digests: BTreeMap<String, BTreeMap<PolicyId, Digest>>,
+    /// And what else rollouts go by.
+    cores: BTreeMap<String, Core>,
     roots: Roots,
     forms: Forms,
     config: Config,
@@ -160,6 +168,7 @@ pub struct Index {
     advices: Advices,
     names: Names,
     release: Release,
+    moves: Moves,
     outbox: Outbox,
     notices: Notices,
     /// Whether the last valid forms were taken from the bundles.
@@ -180,10 +189,12 @@ impl Index {
     /// An index that knows nothing yet.
     #[must_use]
     pub fn new(options: Options) -> Self {
-        Self {
+        let mut index = Self {
             options,
             ..Self::default()
-        }
+        };
+        index.config.in_force.rollout = index.options.rollout.clone();
+        index
     }
 
     /// Takes in what a watch says.
@@ -217,12 +228,16 @@ impl Index {
     fn read_bundles(&mut self) {
         let bundles = &self.bundles;
         self.digests.retain(|name, _| bundles.get(name).is_some());
+        self.cores.retain(|name, _| bundles.get(name).is_some());
         for object in bundles.iter() {
             if let Ok(bundle) = &object.content
                 && !self.digests.contains_key(&object.name)
             {
                 let digests = bundle.policies().map(|p| (p.id().clone(), p.digest()));
-                self.digests.insert(object.name.clone(), digests.collect());
+                let digests = digests.collect();
+                let core = Core::new(bundle, &digests);
+                self.cores.insert(object.name.clone(), core);
+                self.digests.insert(object.name.clone(), digests);
             }
         }
         let gone = |name: &String, uid: &String| {
@@ -289,12 +304,14 @@ impl Index {
             return Vec::new();
         }
         self.advise();
-        let classes = Classes::new(self.nodes.iter(), self.policies());
+        let canary = self.config.in_force.rollout.canary.as_ref();
+        let classes = Classes::new(self.nodes.iter(), self.policies(), canary);
         let selections = self.selections(&classes);
         let plan = self.plan(&classes, &selections, now);
+        let given = self.moves(&plan, &classes, now);
         let statuses = self.statuses(&classes, &selections, &plan, now);
         self.outbox.begin();
-        let mut writes = self.bundle_writes(&plan, now);
+        let mut writes = self.bundle_writes(&plan, &given, now);
         writes.extend(self.taint_writes(now));
         writes.extend(self.status_writes(statuses, now));
         writes.extend(self.tuf_writes(now));
@@ -340,9 +357,17 @@ impl Index {
                 .update(roots, &self.sources, &changed, &self.options.namespace);
         self.forms
             .forget_users(policies.clone(), &changed, &other_roots);
-        let every = self.config.disabled;
-        let last = (!self.started).then(|| last_bundles(&self.bundles, &self.node_policies, every));
-        let (configuration, last) = (&self.config.in_force, last.as_deref());
+        let (mut given, mut every) = (Vec::new(), Vec::new());
+        if !self.started {
+            given = last_bundles(&self.bundles, &self.node_policies, self.config.disabled);
+            // What a rollout has brought to no node yet is the last valid form all the same.
+            every = last_bundles(&self.bundles, &self.node_policies, true);
+        }
+        let last = forms::Last {
+            given: &given,
+            every: &every,
+        };
+        let (configuration, last) = (&self.config.in_force, (!self.started).then_some(&last));
         self.forms
             .update(policies, &self.sources, &self.roots, configuration, last);
         self.started = true;
@@ -358,7 +383,15 @@ impl Index {
         if let Write::Notice(notice) = write {
             self.notices.done(notice);
         }
+        self.moves.ended(write);
         self.outbox.done(write, version);
+    }
+
+    /// Whether a write that was handed out and not begun is still wanted. One that is not is
+    /// [`Index::failed`].
+    #[must_use]
+    pub fn wants(&self, write: &Write) -> bool {
+        self.moves.wants(write)
     }
 
     /// A write failed; it is handed out again after a pause.
@@ -366,6 +399,7 @@ impl Index {
         if let Write::DeleteBundle { name, .. } = write {
             self.doomed.remove(name);
         }
+        self.moves.ended(write);
         self.outbox.failed(write, now);
     }
 
@@ -376,6 +410,7 @@ impl Index {
         self.unused.clear();
         self.counts_due = None;
         self.release = Release::default();
+        self.moves.resign();
         self.notices = Notices::default();
         self.roots.resign();
     }
@@ -393,6 +428,7 @@ impl Index {
         let times = later.chain(collect).chain(self.counts_due).chain(expiry);
         let times = times.chain(self.forms.behind.then_some(now));
         let times = times.chain(self.release.deadline());
+        let times = times.chain(self.moves.deadline(now));
         let times = times.chain(self.notices.deadline());
         let times = times.chain(self.roots.deadline(now));
         times.chain(self.outbox.deadline()).min()

@@ -12,6 +12,7 @@ use policy::bundle::Bundle;
 use policy::model::PolicyId;
 
 use super::taints::Taints;
+use crate::rollout::Record;
 
 /// What a watch says about objects of one kind.
 #[derive(Debug, Clone, PartialEq)]
@@ -94,6 +95,10 @@ pub struct ConfigObject {
     pub spec: Result<EnforcementConfigSpec, String>,
     /// The status as the API server has it.
     pub status: EnforcementConfigStatus,
+    /// The annotation [`RETRY`](crate::rollout::RETRY).
+    pub retry: Option<String>,
+    /// The annotation [`CONFIRM_REMOVAL`](crate::rollout::CONFIRM_REMOVAL).
+    pub confirm: Option<String>,
 }
 
 /// A node of the cluster.
@@ -133,8 +138,12 @@ pub struct NodePolicyObject {
     pub owner: Option<String>,
     /// The bundle that the node shall run. Nothing where the object cannot be read.
     pub bundle: Option<String>,
-    /// The generation that its agent's report is about.
+    /// What was written down when it was given that.
+    pub record: Option<Box<Record>>,
+    /// The generation that its status is about.
     pub observed: Option<i64>,
+    /// Since when it is not ready, if it is not.
+    pub broke: Option<Timestamp>,
     /// The bundle that it runs.
     pub applied: Option<String>,
     /// The bundle that it ran before.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crds::bundle::TooLarge;
+use crds::convert::{Configuration, RolloutSettings};
 use crds::types::PolicyBundleSpec;
 use jiff::Timestamp;
 use policy::aggregate::Finding;
@@ -196,7 +197,11 @@ impl Index {
             }
         }
         let cluster = Cluster {
-            configuration: self.config.in_force.clone(),
+            configuration: Configuration {
+                // No bundle has it.
+                rollout: RolloutSettings::default(),
+                ..self.config.in_force.clone()
+            },
             disabled: self.config.disabled,
             policies,
         };

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crds::types::NodeSelector;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::{Selector, SelectorExt};
 
@@ -21,14 +22,14 @@ impl Classes {
     pub(crate) fn new<'a>(
         nodes: impl Iterator<Item = &'a NodeObject>,
         policies: impl Iterator<Item = &'a PolicyObject>,
+        canary: Option<&'a NodeSelector>,
     ) -> Self {
         let mut keys: BTreeSet<&str> = BTreeSet::new();
-        for object in policies {
-            let spec = object.spec.as_ref().ok();
-            if let Some(selector) = spec.and_then(|spec| spec.node_selector.as_ref()) {
-                keys.extend(selector.match_labels.keys().map(String::as_str));
-                keys.extend(selector.match_expressions.iter().map(|e| e.key.as_str()));
-            }
+        let specs = policies.filter_map(|object| object.spec.as_ref().ok());
+        let selectors = specs.filter_map(|spec| spec.node_selector.as_ref());
+        for selector in selectors.chain(canary) {
+            keys.extend(selector.match_labels.keys().map(String::as_str));
+            keys.extend(selector.match_expressions.iter().map(|e| e.key.as_str()));
         }
         let mut classes = Self::default();
         let mut known: BTreeMap<BTreeMap<String, String>, usize> = BTreeMap::new();
@@ -56,7 +57,11 @@ impl Classes {
     /// For each class, whether the policy's selector selects it.
     pub(crate) fn selected(&self, object: &PolicyObject) -> Vec<bool> {
         let spec = object.spec.as_ref().ok();
-        let selector = spec.and_then(|spec| spec.node_selector.as_ref());
+        self.matching(spec.and_then(|spec| spec.node_selector.as_ref()))
+    }
+
+    /// For each class, whether a selector selects it.
+    pub(crate) fn matching(&self, selector: Option<&NodeSelector>) -> Vec<bool> {
         // A selector that cannot be read selects all nodes: a policy on too many nodes is seen, one
         // on too few is not.
         let selector = selector

@@ -148,7 +148,8 @@ impl Index {
         now: Timestamp,
     ) -> Option<PolicyStatus> {
         let entry = self.forms.get(&object.id)?;
-        let spec = entry.spec(&self.config, plan.too_large.get(&object.id))?;
+        let mut spec = entry.spec(&self.config, plan.too_large.get(&object.id))?;
+        self.moves.tell(&object.id, &mut spec);
         let in_force = spec.in_force.digest().cloned();
         let programmed = was_programmed(object, in_force.as_ref());
         let left_out = plan.left_out.get(&object.id);

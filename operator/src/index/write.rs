@@ -11,6 +11,7 @@ use policy::model::PolicyId;
 
 use super::notices::Notice;
 use super::taints::Taints;
+use crate::rollout::Record;
 use crate::tuf;
 
 /// One write. They are ordered by what matters first.
@@ -31,6 +32,8 @@ pub enum Write {
         uid: String,
         /// The bundle's name.
         bundle: String,
+        /// What is written down with it.
+        record: Option<Record>,
     },
     /// Let a node have these of the product's taints, and all others that it has.
     Taint {
@@ -148,7 +151,17 @@ impl Write {
         let text = match self {
             Self::CreateBundle { name, .. } => format!("create {name}"),
             Self::DeleteBundle { name, uid } => format!("delete {name} {uid}"),
-            Self::SetBundle { uid, bundle, .. } => format!("{uid} {bundle}"),
+            Self::SetBundle {
+                uid,
+                bundle,
+                record,
+                ..
+            } => {
+                // A write that is asked for a second later is the same write.
+                let record = record.as_ref();
+                let record = record.map(|record| (&record.from, record.weight, &record.failed));
+                format!("{uid} {bundle} {record:?}")
+            }
             Self::Taint { uid, taints, .. } => format!("{uid} {taints:?}"),
             Self::Notice(notice) => format!("tell {}", notice.name),
             Self::TufState { uid, state, .. } => format!("{uid} {}", state.to_text()),
@@ -301,6 +314,7 @@ mod tests {
             node: "n".to_owned(),
             uid: "u".to_owned(),
             bundle: bundle.to_owned(),
+            record: None,
         }
     }
 

@@ -141,10 +141,6 @@ impl Condition {
     }
 }
 
-/// All nodes change at once in this version; users who set a rollout must learn that here.
-const UNLIMITED: &str =
-    "the EnforcementConfig's rollout settings are not used yet, all nodes change at once";
-
 pub(super) fn conditions(spec: &Spec, tally: &Tally<'_>) -> Vec<Condition> {
     let mut all = vec![
         accepted(spec),
@@ -252,10 +248,12 @@ fn programmed(spec: &Spec, tally: &Tally<'_>) -> Condition {
             Some(why) => format!("{node} ({why})"),
             None => (*node).to_owned(),
         });
+        let holds = spec.holds.as_ref().map(|why| format!("; {why}"));
         let message = format!(
-            "{} nodes run it, waiting for {}; {UNLIMITED}",
+            "{} nodes run it, waiting for {}{}",
             counts.summary(),
-            some_of(named, counts.pending)
+            some_of(named, counts.pending),
+            holds.unwrap_or_default()
         );
         return Condition::of(kind, Truth::False, reason::ROLLING_OUT, message);
     }
@@ -273,10 +271,7 @@ fn programmed(spec: &Spec, tally: &Tally<'_>) -> Condition {
         0 => String::new(),
         count => format!(" ({count} unreachable ones are not waited for)"),
     };
-    let message = format!(
-        "{} nodes run it{unreachable}; {UNLIMITED}",
-        counts.summary()
-    );
+    let message = format!("{} nodes run it{unreachable}", counts.summary());
     Condition::of(kind, Truth::True, reason::PROGRAMMED, message)
 }
 

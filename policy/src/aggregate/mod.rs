@@ -104,6 +104,8 @@ pub struct Spec {
     pub in_force: InForce,
     /// Why a rollout stands still, if it does.
     pub halted: Option<Finding>,
+    /// Why nodes that have yet to be given it are not given it at once, if so.
+    pub holds: Option<String>,
     /// Something beside the policy that needs a person: the configuration was deleted, say.
     pub stalled: Option<Finding>,
 }

@@ -133,7 +133,9 @@ async fn the_emergency_stop_reaches_all_nodes_at_once() -> Result<()> {
         json!({
             "apiVersion": crds::API_VERSION, "kind": "EnforcementConfig",
             "metadata": { "name": "default" },
-            "spec": { "enforcement": enforcement, "rollout": { "paused": true } },
+            "spec": {
+                "enforcement": enforcement, "rollout": { "paused": enforcement == "Disabled" },
+            },
         })
     };
     let began = Instant::now();
@@ -185,8 +187,8 @@ async fn the_emergency_stop_reaches_all_nodes_at_once() -> Result<()> {
     assert_eq!(status.failing, []);
 
     lab.apply(&config("Enabled")).await?;
-    given(Enforcement::Enabled, 2).await?;
     lab.roll_out(&["a", "b"], &["p", "default/own"]).await?;
+    given(Enforcement::Enabled, 2).await?;
     lab.condition("p", "Ready", "True Ready").await?;
     assert_eq!(events(&lab).await?, []);
     Ok(())

@@ -189,6 +189,22 @@ impl Lab {
         found.with_context(|| format!("{last:#?}"))
     }
 
+    /// The agents of these nodes apply what they were given and have not applied; how many did.
+    pub(crate) async fn agents_answer(&self, nodes: &[&str]) -> Result<usize> {
+        let mut answered = 0;
+        for node in nodes {
+            let Some(own) = self.node_policies().get_opt(node).await? else {
+                continue;
+            };
+            let observed = own.status.and_then(|status| status.observed_generation);
+            if observed != own.metadata.generation {
+                self.agent_applies(node).await?;
+                answered += 1;
+            }
+        }
+        Ok(answered)
+    }
+
     /// What a node's agent does: it says that it runs what it shall run.
     pub(crate) async fn agent_applies(&self, node: &str) -> Result<()> {
         self.agent_says(node, &json!({})).await
@@ -254,23 +270,19 @@ impl Lab {
     }
 
     /// Waits until every node shall run a bundle with exactly these policies, as their status has
-    /// them, lets the agents apply it, and returns its name.
+    /// them, while the agents of all of them apply what they are given; returns its name.
     pub(crate) async fn roll_out(&self, nodes: &[&str], policies: &[&str]) -> Result<String> {
-        let bundle = self.rolled_out(nodes, policies).await?;
-        for node in nodes {
-            self.agent_applies(node).await?;
-        }
-        Ok(bundle)
-    }
-
-    async fn rolled_out(&self, nodes: &[&str], policies: &[&str]) -> Result<String> {
         let what = format!("{nodes:?} to be given {policies:?}");
         process::wait_for(&what, SOON, async || {
+            self.agents_answer(nodes).await?;
             let mut given = None;
             for node in nodes {
                 let Some(own) = self.node_policies().get_opt(node).await? else {
                     return Ok(None);
                 };
+                if self.agents_answer(&[node]).await? > 0 {
+                    return Ok(None);
+                }
                 let bundle = self.bundles().get(&own.spec.bundle).await?;
                 let content = crds::bundle::decode(&own.spec.bundle, &bundle.spec)?;
                 let ids = content.policies().map(|p| p.id().to_string());

@@ -5,6 +5,7 @@
 mod availability;
 mod events;
 mod lab;
+mod rollout;
 mod trust;
 mod tuf;
 

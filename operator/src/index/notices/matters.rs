@@ -23,6 +23,11 @@ const REFUSED_ADVICE: &str = "`nodeseal verify IMAGE` shows what was found and w
 const UNVERIFIED_ADVICE: &str = "They were there before the verifier, were imported, or were pulled past \
                                  it: pull them again on the node, `crictl pull IMAGE`";
 
+const HALTED_ADVICE: &str = "No other node is given it; the conditions of the EnforcementConfig and of the \
+                             policies say how to go on";
+const VANISHED_ADVICE: &str = "Nodes keep what they have; the condition Stalled of the EnforcementConfig says \
+                               how to go on";
+
 /// What is the case about one topic.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Matter {
@@ -58,6 +63,7 @@ impl Index {
         };
         self.make_tables(tables, told());
         let mut matters = self.advised();
+        self.of_rollouts(&mut matters);
         let mut refused: BTreeMap<(&str, &RefusedImage), BTreeSet<&str>> = BTreeMap::new();
         let mut unverified: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
         for own in told() {
@@ -127,6 +133,47 @@ impl Index {
             };
             (topic, matter)
         })
+    }
+
+    /// What stands still, on the configuration.
+    fn of_rollouts(&self, matters: &mut Matters) {
+        let mut say = |kind, head, items: BTreeMap<String, Item>, advice| {
+            let subject = Subject::Config;
+            let matter = Matter {
+                head,
+                count: items.len(),
+                items: items.into_iter().take(MOST_ITEMS).collect(),
+                advice,
+            };
+            matters.insert(Topic { subject, kind }, matter);
+        };
+        let item = |words| Item { words, since: None };
+        let failed = self.moves.failed.iter().flat_map(|(target, nodes)| {
+            let of_target = move |(node, why): (&String, &String)| {
+                let words = plain(&format!("{node} ({why})"));
+                (format!("{target} {node}"), item(words))
+            };
+            nodes.iter().map(of_target)
+        });
+        let failed: BTreeMap<String, Item> = failed.collect();
+        if !failed.is_empty() {
+            let head = "a rollout stands still because nodes failed".to_owned();
+            say(NoticeKind::RolloutHalted, head, failed, HALTED_ADVICE);
+        }
+        if let Some(vanished) = &self.moves.vanished {
+            let (count, of) = (vanished.names.len(), vanished.of);
+            let head = format!(
+                "{count} of {of} enforcing cluster policies that nodes have do not exist any more"
+            );
+            let names = vanished.names.iter();
+            let items = names.map(|name| (name.clone(), item(plain(name))));
+            say(
+                NoticeKind::PoliciesVanished,
+                head,
+                items.collect(),
+                VANISHED_ADVICE,
+            );
+        }
     }
 
     fn of_images(&self, kind: NoticeKind, said: &Said<'_>) -> Matter {

@@ -50,11 +50,15 @@ pub enum NoticeKind {
     PolicyWarning,
     /// Something in a trust root ends soon.
     TrustRootExpiring,
+    /// A rollout stands still because nodes failed.
+    RolloutHalted,
+    /// Most policies do not exist any more, and nodes keep them.
+    PoliciesVanished,
 }
 
 impl NoticeKind {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::ImagesRefused,
         Self::UnverifiedImages,
         Self::FilesPutBack,
@@ -62,6 +66,8 @@ impl NoticeKind {
         Self::NotEnforcing,
         Self::PolicyWarning,
         Self::TrustRootExpiring,
+        Self::RolloutHalted,
+        Self::PoliciesVanished,
     ];
 
     /// The event's `reason`.
@@ -75,6 +81,8 @@ impl NoticeKind {
             Self::NotEnforcing => "NotEnforcing",
             Self::PolicyWarning => "PolicyWarning",
             Self::TrustRootExpiring => "TrustRootExpiring",
+            Self::RolloutHalted => "RolloutHalted",
+            Self::PoliciesVanished => "PoliciesVanished",
         }
     }
 
@@ -98,6 +106,7 @@ impl NoticeKind {
             Self::NotEnforcing => "Prove",
             Self::PolicyWarning => "Check",
             Self::TrustRootExpiring => "Refresh",
+            Self::RolloutHalted | Self::PoliciesVanished => "RollOut",
         }
     }
 }

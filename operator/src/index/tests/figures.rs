@@ -135,12 +135,14 @@ fn a_halted_rollout_a_pause_and_an_open_breaker_are_told() {
     let mut index = Index::default();
     let config = serde_json::json!({ "rollout": { "paused": true } });
     let status = crds::types::EnforcementConfigStatus {
-        conditions: vec![saying("Ready", "False", "BreakerOpen")],
+        conditions: vec![saying("Ready", "False", "PoliciesVanished")],
         ..Default::default()
     };
     index.apply(Event::Config(Change::Apply(ConfigObject {
         meta: Meta::default(),
         spec: Ok(serde_json::from_value(config).unwrap()),
+        retry: None,
+        confirm: None,
         status,
     })));
     let figures = index.figures(Timestamp::UNIX_EPOCH);

@@ -111,7 +111,7 @@ fn groups_of_nodes_come_to_the_statuses_that_nodes_come_to_one_by_one() {
         let index = &mut world.index;
         let policies = index.policies().cloned().collect::<Vec<_>>();
         let nodes = index.nodes.iter().cloned().collect::<Vec<_>>();
-        let classes = Classes::new(nodes.iter(), policies.iter());
+        let classes = Classes::new(nodes.iter(), policies.iter(), None);
         let selections = index.selections(&classes);
         let plan = index.plan(&classes, &selections, now);
         let together = index.statuses_of(&classes, &selections, &plan, groups, now);

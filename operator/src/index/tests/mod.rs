@@ -6,6 +6,8 @@ mod groups;
 mod nodes;
 mod notices;
 mod policies;
+mod rollout;
+mod rollout_safety;
 mod roots;
 mod scale;
 mod settings;
@@ -19,6 +21,7 @@ use policy::aggregate::Truth;
 
 use self::world::{World, cluster, found, kinds, report, spec};
 use super::*;
+use crate::rollout::{Record, Weight};
 
 fn config_map() -> Source {
     Source {
@@ -112,10 +115,12 @@ fn a_policy_becomes_a_bundle_then_the_nodes_are_pointed_at_it() {
         world.perform(write);
     }
     let second = world.ask();
+    let record = Record::new(name, None, Weight::Reported, world.now);
     let set = |node: &str| Write::SetBundle {
         node: node.to_owned(),
         uid: world.nodes[node].meta.uid.clone(),
         bundle: name.clone(),
+        record: Some(record.clone()),
     };
     assert_eq!(second, [set("a"), set("b")]);
     for write in &second {
@@ -207,8 +212,8 @@ fn a_bundle_of_no_use_is_deleted_after_a_while() {
         kinds(&world.settle()),
         ["create", "status p", "set a", "set b"]
     );
-    world.now += SignedDuration::from_hours(1);
-    assert_eq!(world.settle(), [], "nodes still run it");
+    world.now += SignedDuration::from_mins(9);
+    assert_eq!(kinds(&world.settle()), ["count p"], "nodes still run it");
     world.agents_apply();
     world.settle();
     world.now += SignedDuration::from_hours(1);

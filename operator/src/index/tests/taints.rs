@@ -296,6 +296,7 @@ fn bundles_go_before_taints_and_taints_before_words() {
         node: "a".to_owned(),
         uid: "u".to_owned(),
         bundle: "b".to_owned(),
+        record: None,
     };
     let status = Write::ConfigStatus {
         status: crds::types::EnforcementConfigStatus::default(),

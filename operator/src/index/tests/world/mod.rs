@@ -4,19 +4,24 @@ use std::collections::BTreeMap;
 
 use crds::types::{
     Authority, EnforcementConfigSpec, KeyRef, KeySource, LabelValue, NodeSelector, OnUnsupported,
-    PolicySpec, TrustRootSpec,
+    PolicySpec, Rollout, Share, TrustRootSpec,
 };
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use policy::aggregate::{Finding, Report, Truth};
+use policy::aggregate::{Report, Truth};
 use policy::bundle::Bundle;
 use policy::model::PolicyId;
 
 use crate::index::{
     BundleObject, Change, ConfigObject, Event, Fetched, Found, Index, Meta, News, NodeObject,
-    NodePolicyObject, Notice, Options, PolicyObject, Runtime, STATE_KEY, Source, SpecObject,
-    Taints, TrustRootObject, Write,
+    NodePolicyObject, Notice, Options, PolicyObject, STATE_KEY, Source, SpecObject, Taints,
+    TrustRootObject, Write,
 };
+use crate::rollout::Record;
+
+mod words;
+
+pub(super) use self::words::{kinds, report, runtime};
+use self::words::{policy_event, words_of};
 
 pub(super) const KEY: &str = "-----BEGIN PUBLIC KEY-----\n\
      MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEAVhbLJ0XQMaEL1dIof7PXYrjfr6q\n\
@@ -101,11 +106,18 @@ pub(super) fn kept(text: &str) -> Fetched {
     })
 }
 
+fn unlimited() -> Share {
+    Share::Percent("100%".to_owned())
+}
+
 /// The cluster.
 pub(super) struct World {
     pub(super) index: Index,
     pub(super) now: Timestamp,
     counter: u64,
+    /// Whether nodes change few at a time, as they do by default. Tests of other things let them
+    /// change all at once.
+    limited: bool,
     pub(super) policies: BTreeMap<PolicyId, PolicyObject>,
     pub(super) trust_roots: BTreeMap<String, TrustRootObject>,
     pub(super) config: Option<ConfigObject>,
@@ -124,6 +136,7 @@ impl World {
             index: Index::default(),
             now: Timestamp::from_second(1_800_000_000).unwrap(),
             counter: 0,
+            limited: false,
             policies: BTreeMap::new(),
             trust_roots: BTreeMap::new(),
             config: None,
@@ -137,9 +150,21 @@ impl World {
         world
     }
 
+    /// The same, with nodes that change few at a time.
+    pub(super) fn limited() -> Self {
+        let mut world = Self::new();
+        world.limited = true;
+        world.restart();
+        world
+    }
+
     /// A new process lists everything.
     pub(super) fn restart(&mut self) {
-        self.index = Index::new(Options::default());
+        let mut options = Options::default();
+        if !self.limited {
+            options.rollout.max_unavailable = unlimited();
+        }
+        self.index = Index::new(options);
         self.resync();
     }
 
@@ -237,14 +262,29 @@ impl World {
         self.index.apply(Event::TrustRoot(Change::Delete(object)));
     }
 
-    pub(super) fn configure(&mut self, spec: EnforcementConfigSpec) {
+    pub(super) fn configure(&mut self, mut spec: EnforcementConfigSpec) {
+        if !self.limited && spec.rollout.max_unavailable == Rollout::default().max_unavailable {
+            spec.rollout.max_unavailable = unlimited();
+        }
         let before = self.config.clone();
         let meta = self.meta(before.as_ref().map(|object| &object.meta), true);
         let object = ConfigObject {
             meta,
             spec: Ok(spec),
+            retry: before.as_ref().and_then(|object| object.retry.clone()),
+            confirm: before.as_ref().and_then(|object| object.confirm.clone()),
             status: before.map(|object| object.status).unwrap_or_default(),
         };
+        self.config = Some(object.clone());
+        self.index.apply(Event::Config(Change::Apply(object)));
+    }
+
+    /// Somebody sets the annotations of the configuration.
+    pub(super) fn annotate(&mut self, retry: Option<&str>, confirm: Option<&str>) {
+        let mut object = self.config.clone().unwrap();
+        object.meta = self.meta(Some(&object.meta), false);
+        object.retry = retry.map(str::to_owned);
+        object.confirm = confirm.map(str::to_owned);
         self.config = Some(object.clone());
         self.index.apply(Event::Config(Change::Apply(object)));
     }
@@ -302,8 +342,10 @@ impl World {
             own.previous = own.applied.take();
             own.applied = own.bundle.clone();
         }
-        own.observed = Some(own.meta.generation);
+        let ready = report.ready == Truth::True;
+        own.broke = own.broke.or(Some(self.now)).filter(|_| !ready);
         own.report = Some(report);
+        own.observed = Some(own.meta.generation);
         self.change_node_policy(own);
     }
 
@@ -363,16 +405,24 @@ impl World {
                 assert!(self.bundles.insert(name, object.clone()).is_none());
                 Some(Event::Bundle(Change::Apply(object)))
             }
-            Write::SetBundle { node, uid, bundle } => {
+            Write::SetBundle {
+                node,
+                uid,
+                bundle,
+                record,
+            } => {
                 assert!(self.bundles.contains_key(&bundle), "{bundle} is missing");
                 let before = self.node_policies.get(&node).cloned();
-                let meta = self.meta(before.as_ref().map(|own| &own.meta), true);
+                let changes = before.as_ref().and_then(|own| own.bundle.as_ref()) != Some(&bundle);
+                let meta = self.meta(before.as_ref().map(|own| &own.meta), changes);
                 let mut own = before.unwrap_or(NodePolicyObject {
                     name: node.clone(),
                     meta: Meta::default(),
                     owner: None,
                     bundle: None,
+                    record: None,
                     observed: None,
+                    broke: None,
                     applied: None,
                     previous: None,
                     runtime: None,
@@ -383,6 +433,10 @@ impl World {
                 });
                 own.meta = meta;
                 own.owner = Some(uid);
+                // It is read back from its text.
+                own.record = record
+                    .and_then(|record| Record::parse(&record.to_text(), &bundle))
+                    .map(Box::new);
                 own.bundle = Some(bundle);
                 self.node_policies.insert(node, own.clone());
                 Some(Event::NodePolicy(Change::Apply(own)))
@@ -477,64 +531,4 @@ impl World {
         let bundle = self.node_policies[node].bundle.as_ref().unwrap();
         self.bundles[bundle].content.as_ref().unwrap()
     }
-}
-
-fn words_of(conditions: &[Condition], kind: &str) -> String {
-    let found = conditions.iter().find(|condition| condition.type_ == kind);
-    found.map_or_else(String::new, |found| {
-        format!("{} {}", found.status, found.reason)
-    })
-}
-
-fn policy_event(change: Change<PolicyObject>) -> Event {
-    let id = match &change {
-        Change::Apply(object) | Change::Delete(object) => &object.id,
-        Change::Reset(_) => unreachable!(),
-    };
-    match id {
-        PolicyId::Cluster { .. } => Event::ClusterPolicy(change),
-        PolicyId::Namespaced { .. } => Event::Policy(change),
-    }
-}
-
-pub(super) fn runtime(name: &str, version: &str) -> Runtime {
-    Runtime {
-        name: name.to_owned(),
-        version: version.to_owned(),
-    }
-}
-
-pub(super) fn report(applied: Truth, reason: &str, ready: Truth) -> Report {
-    Report {
-        applied,
-        applied_finding: Finding::new(reason, "said the agent"),
-        enforcing: Truth::Unknown,
-        enforcing_finding: Finding::new("NotProbed", "not yet"),
-        ready,
-    }
-}
-
-/// What writes are about, in a word each.
-pub(super) fn kinds(writes: &[Write]) -> Vec<String> {
-    let word = |write: &Write| match write {
-        Write::CreateBundle { .. } => "create".to_owned(),
-        Write::SetBundle { node, .. } => format!("set {node}"),
-        Write::Taint { node, taints, .. } => {
-            let one = |word, has| if has { word } else { "-" };
-            let (ready, enforcing) = (taints.not_ready, taints.not_enforcing);
-            format!("taint {node} {}{}", one("r", ready), one("e", enforcing))
-        }
-        Write::PolicyStatus {
-            id, counts_only, ..
-        } => format!("{} {id}", if *counts_only { "count" } else { "status" }),
-        Write::TrustRootStatus { name, .. } => format!("root {name}"),
-        Write::ConfigStatus { .. } => "config".to_owned(),
-        Write::DeleteBundle { .. } => "delete".to_owned(),
-        Write::TufState { name, .. } => format!("keep {name}"),
-        Write::Notice(notice) => {
-            let (kind, name) = (notice.kind.as_str(), notice.object_name());
-            format!("{kind} {name}")
-        }
-    };
-    writes.iter().map(word).collect()
 }
