@@ -190,6 +190,7 @@ fn conditions(
         inexpressible: None,
         in_force: InForce::Current(digest.clone()),
         halted: None,
+        holds: None,
         stalled: None,
     };
     let node = aggregate::Node {
