@@ -1,5 +1,6 @@
 //! Watches of whole kinds.
 
+use std::borrow::Cow;
 use std::fmt::Debug;
 
 use futures::StreamExt as _;
@@ -57,8 +58,11 @@ impl Watches {
     {
         let api = Api::<K>::all(self.client.clone());
         let metrics = Arc::clone(&self.metrics);
-        let kind = std::any::type_name::<K>().rsplit("::").next();
-        let kind = kind.unwrap_or_default();
+        // Kinds are words in the program; a label is never made of anything else.
+        let kind = match K::kind(&()) {
+            Cow::Borrowed(kind) => kind,
+            Cow::Owned(_) => "other",
+        };
         metrics.watches(kind);
         let failed = move || metrics.watch_restarted(kind);
         let watch = watch(api, config, self.events.clone(), read, wrap, failed);

@@ -85,8 +85,13 @@ impl<'a> Index<'a> {
                 SignedIdentity::ExactRepository { .. } | SignedIdentity::RemapIdentity { .. }
             )
         });
-        for input in inputs.iter().filter(|input| input.mode == Mode::Enforce) {
-            for (_, scope) in &input.scopes {
+        let mut enforcing: Vec<&Input> = inputs
+            .iter()
+            .filter(|input| input.mode == Mode::Enforce)
+            .collect();
+        enforcing.sort_by_key(|input| &input.id);
+        for input in enforcing {
+            for (_, scope) in sorted(&input.scopes) {
                 let holder = Holder { input, scope };
                 let wider = if by_name { scope.lookup() } else { Vec::new() };
                 match input.id.namespace() {
@@ -124,8 +129,8 @@ impl<'a> Index<'a> {
             };
             let scopes = input.scopes.iter();
             if let Some((field, scope)) = scopes
-                .filter(|(_, scope)| !left_out(scope))
-                .find(|(_, scope)| refused(scope))
+                .filter(|(_, scope)| !left_out(scope) && refused(scope))
+                .min_by_key(|(_, scope)| scope.as_str())
             {
                 let message = format!(
                     "an auditing policy lets nothing pass: defaultAction is Reject, so images in `{scope}` that no enforcing policy covers are refused. Exempt them while you audit, or enforce"
@@ -134,7 +139,8 @@ impl<'a> Index<'a> {
             }
             return all;
         }
-        if let Some((field, scope)) = input.exclude.iter().find(|(_, scope)| refused(scope)) {
+        let excludes = input.exclude.iter().filter(|(_, scope)| refused(scope));
+        if let Some((field, scope)) = excludes.min_by_key(|(_, scope)| scope.as_str()) {
             let message = format!(
                 "what it leaves out is not accepted by that: defaultAction is Reject, so images in `{scope}` that no other policy covers are refused. List it in the EnforcementConfig's exemptImages to let it pass"
             );
@@ -162,7 +168,7 @@ impl<'a> Index<'a> {
             return None;
         }
         let namespace = input.id.namespace();
-        for (field, scope) in &input.scopes {
+        for (field, scope) in sorted(&input.scopes) {
             let lookup = scope.lookup();
             let mut near: Vec<Holder<'_>> = Vec::new();
             for wider in &lookup {
@@ -179,7 +185,8 @@ impl<'a> Index<'a> {
             }
             let other = near
                 .into_iter()
-                .find(|other| apart(Holder { input, scope }, *other));
+                .filter(|other| apart(Holder { input, scope }, *other))
+                .min_by_key(|other| &other.input.id);
             if let Some(Holder { input: other, .. }) = other {
                 let message = format!(
                     "the policy `{}` covers the same images and wants another repository's name in signatures, so no one signature satisfies both: sign such images once for each name (`cosign sign --sign-container-identity`), or align signedIdentity",
@@ -190,6 +197,13 @@ impl<'a> Index<'a> {
         }
         None
     }
+}
+
+/// Lists of scopes are sets: what is said of them must not depend on their order.
+pub(super) fn sorted(scopes: &[(String, Scope)]) -> Vec<&(String, Scope)> {
+    let mut sorted: Vec<_> = scopes.iter().collect();
+    sorted.sort_by_key(|(_, scope)| scope.as_str());
+    sorted
 }
 
 /// Of one policy, or of policies that want the same of the same nodes, the first is enough.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::across::sorted;
 use super::{Advice, Around, Identity, Input, Word};
 use crate::model::Mode;
 use crate::pattern::{Pattern, SUBJECTS};
@@ -116,7 +117,7 @@ impl Sets {
         exempt: &BTreeSet<Scope>,
     ) -> Option<(&'a str, String)> {
         let host = self.system_host.as_ref()?;
-        let (field, scope) = input.scopes.iter().find(|(_, scope)| {
+        let (field, scope) = sorted(&input.scopes).into_iter().find(|(_, scope)| {
             let sandbox = || self.sandbox.iter().any(|image| image.holds(scope));
             holds(host, scope) && !sandbox() && left(input, scope, exempt)
         })?;
@@ -130,20 +131,22 @@ fn first<'a>(
     images: &[Image],
     exempt: &BTreeSet<Scope>,
 ) -> Option<(&'a str, String)> {
-    input.scopes.iter().find_map(|(field, scope)| {
-        let covered = |image: &&Image| {
-            let narrow = if image.is_within(scope) {
-                &image.scope
-            } else if image.holds(scope) {
-                scope
-            } else {
-                return false;
+    sorted(&input.scopes)
+        .into_iter()
+        .find_map(|(field, scope)| {
+            let covered = |image: &&Image| {
+                let narrow = if image.is_within(scope) {
+                    &image.scope
+                } else if image.holds(scope) {
+                    scope
+                } else {
+                    return false;
+                };
+                left(input, narrow, exempt)
             };
-            left(input, narrow, exempt)
-        };
-        let image = images.iter().find(covered)?;
-        Some((field.as_str(), image.scope.to_string()))
-    })
+            let image = images.iter().find(covered)?;
+            Some((field.as_str(), image.scope.to_string()))
+        })
 }
 
 /// Whether neither an exclude nor an exemption takes it out.

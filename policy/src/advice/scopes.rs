@@ -11,10 +11,10 @@ pub(super) fn advise(input: &Input) -> Vec<Advice> {
             let message = "a tag scope does not cover pods that pin a digest, even the one of this tag: use the repository, or the digest";
             all.push(Advice::new(field, Word::TagScope, message));
         }
-        if let Some((_, exclude)) = input
-            .exclude
-            .iter()
-            .find(|(_, exclude)| scope.is_within(exclude))
+        let excludes = input.exclude.iter().map(|(_, exclude)| exclude);
+        if let Some(exclude) = excludes
+            .filter(|exclude| scope.is_within(exclude))
+            .min_by_key(|exclude| exclude.as_str())
         {
             let message = format!(
                 "the exclude `{exclude}` leaves nothing of this scope, so it covers no image: remove one of them"

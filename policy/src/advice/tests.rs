@@ -492,3 +492,23 @@ fn the_warnings_of_very_many_policies() {
         println!("{count} policies: {told} told, {:?}", began.elapsed());
     }
 }
+
+#[test]
+fn the_order_of_scopes_and_excludes_changes_no_word() {
+    let names = ["a.example/x", "b.example/y", "c.example/z"];
+    let told = |order: [usize; 3]| {
+        let texts = order.map(|at| names[at]);
+        let mut one = input("one", &["*.example"], &texts);
+        let mut two = audit(input("two", &texts, &[]));
+        // What is said is compared, and not where the list has it.
+        for (field, _) in one.exclude.iter_mut().chain(&mut two.scopes) {
+            field.clear();
+        }
+        together(&[one, two], &rejecting(&["d.example/w"]))
+    };
+    let first = told([0, 1, 2]);
+    assert_eq!(first.len(), 2, "{first:?}");
+    for order in [[0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        assert_eq!(told(order), first, "{order:?}");
+    }
+}
