@@ -364,6 +364,51 @@ mod tests {
     }
 
     #[test]
+    fn what_rollouts_need_is_read_and_what_somebody_else_wrote_there_is_none() {
+        let read = |record: &str| {
+            let object = serde_json::from_value::<NodeImagePolicy>(serde_json::json!({
+                "apiVersion": crds::API_VERSION, "kind": "NodeImagePolicy",
+                "metadata": { "name": "a", "annotations": { rollout::ANNOTATION: record } },
+                "spec": { "bundle": "sha256-x" },
+                "status": {
+                    "observedGeneration": 3,
+                    "conditions": [{
+                        "type": "Ready", "status": "False", "reason": "WriteFailed",
+                        "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z",
+                    }],
+                },
+            }));
+            node_policy(DeserializeGuard(Ok(object.unwrap())))
+        };
+        let weight = rollout::Weight::Full;
+        let now = Timestamp::UNIX_EPOCH;
+        let record = rollout::Record::new("sha256-x", Some("sha256-y"), weight, now);
+        let own = read(&record.to_text());
+        assert_eq!(own.record.as_deref(), Some(&record));
+        assert_eq!(
+            (own.observed, own.broke),
+            (Some(3), "2026-01-01T00:00:00Z".parse().ok())
+        );
+        assert_eq!(read("mine").record, None);
+        let other = rollout::Record::new("sha256-z", None, weight, now);
+        assert_eq!(read(&other.to_text()).record, None, "about another bundle");
+
+        let object = serde_json::from_value::<EnforcementConfig>(serde_json::json!({
+            "apiVersion": crds::API_VERSION, "kind": "EnforcementConfig",
+            "metadata": { "name": "default", "annotations": {
+                rollout::RETRY: "7", rollout::CONFIRM_REMOVAL: "x".repeat(1000),
+            } },
+            "spec": {},
+        }));
+        let config = config(DeserializeGuard(Ok(object.unwrap())));
+        assert_eq!(config.retry.as_deref(), Some("7"));
+        assert_eq!(
+            config.confirm.map(|value| value.len()),
+            Some(MOST_CHARACTERS)
+        );
+    }
+
+    #[test]
     fn what_an_agent_tells_is_read_with_the_times_of_its_conditions() {
         let object = serde_json::from_value::<NodeImagePolicy>(serde_json::json!({
             "apiVersion": crds::API_VERSION, "kind": "NodeImagePolicy",

@@ -143,6 +143,7 @@ async fn a_change_goes_to_canaries_then_to_a_few_at_a_time_and_halts_where_a_nod
     api.patch("default", &params, &kube::api::Patch::Merge(retry))
         .await?;
     let new = to_the_end(&lab, &old).await?;
+    lab.agents_answer(&NODES).await?;
     lab.condition("p", "Ready", "True Ready").await?;
     let own = lab.node_policies().get("n0").await?;
     let record = own.annotations().get("nodeseal.dev/rollout").unwrap();
