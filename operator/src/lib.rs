@@ -37,7 +37,6 @@ mod node_view;
 mod pace;
 mod queue;
 mod read;
-mod record;
 pub mod rollout;
 mod run;
 mod taint;
@@ -45,6 +44,7 @@ mod tell;
 pub mod tuf;
 mod turns;
 mod watch;
+mod write_log;
 mod writer;
 
 /// How many events may wait for the index.

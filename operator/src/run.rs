@@ -16,8 +16,8 @@ use crate::lease::Leads;
 use crate::metrics::Metrics;
 use crate::pace::Pace;
 use crate::queue::{Lane, Queue, Queued};
-use crate::record::About;
 use crate::tuf::Refresher;
+use crate::write_log::About;
 use crate::writer::{self, Overload, WriteError};
 
 /// How many writes that nodes wait for may wait for an answer at once.

@@ -10,11 +10,11 @@ use policy::digest::Digest;
 use policy::model::{Policy, PolicyId};
 use policy::trust::TrustRoot;
 
+use super::budget::Budget;
 use super::compile::{Compiled, compile};
 use super::config::Config;
 use super::limits::{Limits, no_room};
 use super::objects::PolicyObject;
-use super::pace::Pace;
 use super::roots::Roots;
 use super::sources::{Source, Sources, of_spec, roots_of};
 
@@ -160,7 +160,7 @@ impl Forms {
         let there: BTreeSet<&PolicyId> = policies.clone().map(|object| &object.id).collect();
         self.entries.retain(|id, _| there.contains(id));
         let mut limits = Limits::default();
-        let mut pace = Pace::default();
+        let mut budget = Budget::default();
         self.behind = false;
         for object in policies {
             let entry = self.entries.entry(object.id.clone()).or_default();
@@ -179,7 +179,7 @@ impl Forms {
             }
             if entry.compiled.is_none() {
                 // The first time all have to be known.
-                if last.is_none() && !pace.admits(object) {
+                if last.is_none() && !budget.admits(object) {
                     self.behind = true;
                 } else {
                     entry.compiled = compile(object, sources, roots);

@@ -19,6 +19,7 @@
 //! reference was looked at, because what is not known yet would look like what is gone.
 
 mod advice;
+mod budget;
 mod capability;
 mod compile;
 mod config;
@@ -32,7 +33,6 @@ mod limits;
 mod moves;
 mod notices;
 mod objects;
-mod pace;
 mod plan;
 mod release;
 mod root_status;

@@ -23,7 +23,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::index::Figures;
-use crate::record::KINDS;
+use crate::write_log::KINDS;
 
 pub(crate) use self::labels::Outcome;
 pub(crate) use self::requests::CountRequests;

@@ -15,11 +15,11 @@ const MAX_EXPRESSIONS: usize = 32;
 
 /// What was compiled in a round.
 #[derive(Debug, Default)]
-pub(crate) struct Pace<'a> {
+pub(crate) struct Budget<'a> {
     expressions: BTreeMap<&'a str, usize>,
 }
 
-impl<'a> Pace<'a> {
+impl<'a> Budget<'a> {
     /// Whether to compile this policy in this round. Policies without regular expressions, and those
     /// of the cluster, wait for nothing.
     pub(crate) fn admits(&mut self, object: &'a PolicyObject) -> bool {
