@@ -42,7 +42,6 @@ mod run;
 mod taint;
 mod tell;
 pub mod tuf;
-mod turns;
 mod watch;
 mod write_log;
 mod writer;

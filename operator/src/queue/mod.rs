@@ -1,10 +1,12 @@
 //! Writes that wait to be begun: of each lane the most urgent first, in the lane of what is only said by
 //! turns, and at most one under way about each object.
 
+mod turns;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+use self::turns::Turns;
 use crate::index::{Write, WriteKey};
-use crate::turns::Turns;
 
 /// Writes are begun at two paces: nodes do not wait behind what is only said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

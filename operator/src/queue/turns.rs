@@ -1,4 +1,4 @@
-//! Whose turn it is to be written.
+//! Whose turn it is in [`Lane::Rest`](super::Lane::Rest).
 //!
 //! What is urgent goes first. Among what is as urgent, all that is about one namespace's policies takes
 //! turns with everything else: a tenant who has thousands of policies, or one that changes all
@@ -38,14 +38,14 @@ impl Party {
 
 /// Who was written last, and when.
 #[derive(Debug, Default)]
-pub(crate) struct Turns {
+pub(super) struct Turns {
     count: u64,
     last: BTreeMap<Party, u64>,
 }
 
 impl Turns {
     /// Which of these goes next.
-    pub(crate) fn next<'a>(
+    pub(super) fn next<'a>(
         &self,
         writes: impl Iterator<Item = (&'a WriteKey, &'a Write)>,
     ) -> Option<&'a WriteKey> {
@@ -60,7 +60,7 @@ impl Turns {
     }
 
     /// It is written now.
-    pub(crate) fn took(&mut self, key: &WriteKey) {
+    pub(super) fn took(&mut self, key: &WriteKey) {
         self.count += 1;
         self.last.insert(Party::of(key), self.count);
         if self.last.len() > 2 * REMEMBERED {
@@ -72,7 +72,7 @@ impl Turns {
 
 #[cfg(test)]
 mod tests {
-    use crds::types::PolicyStatus;
+    use crds::types::{EnforcementConfigStatus, PolicyStatus};
 
     use super::*;
 
@@ -130,24 +130,21 @@ mod tests {
 
     #[test]
     fn what_is_urgent_goes_first() {
-        let set = Write::SetBundle {
-            node: "a".to_owned(),
-            uid: "u".to_owned(),
-            bundle: "b".to_owned(),
-            record: None,
+        let config = Write::ConfigStatus {
+            status: EnforcementConfigStatus::default(),
         };
-        let writes = [status("busy", "p"), delete("b"), set.clone()];
-        assert_eq!(written(&mut Turns::default(), &writes, 1), [set.key()]);
+        let writes = [status("busy", "p"), delete("b"), config.clone()];
+        assert_eq!(written(&mut Turns::default(), &writes, 1), [config.key()]);
         let many = written(&mut Turns::default(), &writes, 400);
-        let set = many.iter().filter(|key| **key == set.key()).count();
-        assert!(set >= 300, "{set}");
+        let count = many.iter().filter(|key| **key == config.key()).count();
+        assert!(count >= 300, "{count}");
     }
 
     #[test]
     fn not_everybody_is_remembered_for_good() {
         let mut turns = Turns::default();
         for number in 0..50_000 {
-            turns.took(&WriteKey::Node(number.to_string()));
+            turns.took(&WriteKey::Notice(number.to_string()));
         }
         assert!(turns.last.len() <= 2 * REMEMBERED);
     }
