@@ -107,7 +107,9 @@ pub enum Error {
         why: String,
     },
     /// The election ended by itself.
-    #[error("the election of a leader ended unexpectedly")]
+    #[error(
+        "the election of a leader ended, which is a fault of this program: restart it, and report it with its log"
+    )]
     Election,
 }
 
@@ -148,7 +150,7 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Resu
     election.leave().await;
     match end {
         run::End::Shutdown => Ok(()),
-        run::End::Alone => Err(Error::Election),
+        run::End::NoElection => Err(Error::Election),
     }
 }
 

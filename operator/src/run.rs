@@ -40,8 +40,8 @@ const FINISH: Duration = Duration::from_secs(5);
 pub(crate) enum End {
     /// It was asked to.
     Shutdown,
-    /// Nobody watches the cluster any more, or nobody stands for election.
-    Alone,
+    /// Nobody stands for election any more.
+    NoElection,
 }
 
 /// What the loop works with.
@@ -87,7 +87,7 @@ struct Loop {
     took: Duration,
 }
 
-/// Runs until `shutdown` comes, the events end, or nobody can lead any more.
+/// Runs until `shutdown` comes, or the election has ended, so that nobody can lead any more.
 pub(crate) async fn run(parts: Parts, shutdown: impl Future<Output = ()>) -> End {
     let Parts {
         client,
@@ -131,18 +131,16 @@ pub(crate) async fn run(parts: Parts, shutdown: impl Future<Output = ()>) -> End
                 state.finish(FINISH).await;
                 return End::Shutdown;
             }
-            count = events.recv_many(&mut batch, BATCH) => {
-                if count == 0 {
-                    return End::Alone;
-                }
+            // The loop has senders of its own, so they never end.
+            _ = events.recv_many(&mut batch, BATCH) => {
                 for event in batch.drain(..) {
                     state.index.apply(event);
                 }
                 state.soon();
             }
             Some(answer) = state.answers.join_next() => {
-                // A task that was ended by hand, or that has panicked, has no answer; what it was
-                // about is asked for again by whoever leads next.
+                // A task that was ended by hand has no answer; what it was about is asked for again by
+                // whoever leads next.
                 if let Ok((queued, took, answer)) = answer {
                     state.answered(&queued, took, answer);
                 }
@@ -151,7 +149,7 @@ pub(crate) async fn run(parts: Parts, shutdown: impl Future<Output = ()>) -> End
             () = tokio::time::sleep_until(state.wake) => state.reconcile(),
             changed = leads.changed() => {
                 if !changed {
-                    return End::Alone;
+                    return End::NoElection;
                 }
                 state.lead(leads.holds());
             }
