@@ -18,7 +18,7 @@ pub(crate) struct Args {
     /// The cluster [default: the one that this process runs in]
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
-    /// Namespace of the lease by which replicas choose their leader
+    /// Namespace of the operator: of its lease, and of what it keeps of TUF repositories
     #[arg(long, value_name = "NAMESPACE", default_value = "nodeseal-system")]
     namespace: String,
     /// Port of /healthz and /readyz
@@ -62,7 +62,6 @@ impl Args {
     pub(crate) fn into_settings(self) -> Settings {
         Settings {
             kubeconfig: self.kubeconfig,
-            namespace: self.namespace.clone(),
             identity: identity(),
             health_port: self.health_port,
             metrics: self.metrics_address.0,

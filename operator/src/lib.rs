@@ -56,8 +56,6 @@ const CONNECT: Duration = Duration::from_secs(5);
 pub struct Settings {
     /// The cluster; nothing for the one that the process runs in.
     pub kubeconfig: Option<PathBuf>,
-    /// The namespace of the lease.
-    pub namespace: String,
     /// What tells this process from other replicas.
     pub identity: String,
     /// The port of `/healthz` and `/readyz`.
@@ -130,7 +128,7 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Resu
     let watches = watch::start(&client, &sender, &metrics);
     let refresher = tuf::Refresher::new(sender.clone(), authorities);
     let fetchers = fetch::Fetchers::new(client.clone(), sender, settings.secret_refresh);
-    let election = lease::Election::join(&client, &settings.namespace, &settings.identity);
+    let election = lease::Election::join(&client, &settings.options.namespace, &settings.identity);
     let parts = run::Parts {
         client,
         identity: settings.identity,

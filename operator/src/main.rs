@@ -25,7 +25,7 @@ fn main() -> anyhow::Result<()> {
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             identity = settings.identity,
-            namespace = settings.namespace,
+            namespace = settings.options.namespace,
             health_port = settings.health_port,
             metrics_address = settings.metrics.map(tracing::field::display),
             secret_refresh_s = settings.secret_refresh.as_secs(),

@@ -1,5 +1,6 @@
 //! A trust root that follows a TUF repository: what is known of it, and when to ask again.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crds::convert::Tuf;
@@ -42,7 +43,7 @@ pub(crate) struct Follow {
     generation: i64,
     asked_for: i64,
     /// What the status says of the last refresh, if it failed.
-    told: Option<Finding>,
+    told: Option<Told>,
     state: Option<Arc<State>>,
     /// The digest of `state` as it is kept.
     digest: Option<Digest>,
@@ -58,6 +59,14 @@ pub(crate) struct Follow {
     kept: Option<Kept>,
     /// How often what is kept has changed.
     seen: u64,
+}
+
+/// A failure that another process told of.
+#[derive(Debug, Clone, PartialEq)]
+struct Told {
+    failure: Finding,
+    /// What it said besides, if that was [`NO_CONTENT`].
+    meanwhile: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -111,7 +120,13 @@ impl Follow {
         let told = told.filter(|told| {
             told.status == "False" && told.observed_generation == Some(self.generation)
         });
-        self.told = told.map(|told| Finding::new(told.reason.clone(), told.message.clone()));
+        self.told = told.map(|told| {
+            let bare = told.message.strip_suffix(NO_CONTENT);
+            Told {
+                failure: Finding::new(told.reason.clone(), bare.unwrap_or(&told.message)),
+                meanwhile: bare.map_or("", |_| NO_CONTENT),
+            }
+        });
     }
 
     /// This is kept in the cluster. It is taken over where it is at least as new as what is known:
@@ -265,13 +280,10 @@ impl Follow {
         }
         let finding = |why: String| Finding::new(Reason::TrustRootNotReady.as_str(), why);
         let mirror = &self.origin.mirror;
-        match self.failed() {
-            Some(failed) => {
-                let why = failed.message.trim_end_matches(NO_CONTENT);
-                let message =
-                    format!("spec.tuf: nothing of {mirror} could be verified so far: {why}");
-                Made::Bad(finding(message))
-            }
+        match self.failure() {
+            Some(Finding { message, .. }) => Made::Bad(finding(format!(
+                "spec.tuf: nothing of {mirror} could be verified so far: {message}"
+            ))),
             None => Made::Waiting(finding(format!(
                 "spec.tuf: {mirror} was not asked yet, which takes a moment"
             ))),
@@ -309,24 +321,37 @@ impl Follow {
         (Truth::Unknown, Finding::new(PENDING, message))
     }
 
-    /// Why the last refresh failed, in this process or before. The words are the same as long as it
-    /// is the same, so that a mirror that stays away writes nothing.
+    /// Why the last refresh failed, in this process or before.
+    fn failure(&self) -> Option<Finding> {
+        match &self.outcome {
+            Outcome::Unknown => self.told.as_ref().map(|told| told.failure.clone()),
+            Outcome::Good => None,
+            Outcome::Failed(failure) => {
+                let message = format!("{}: {}", failure.message, failure.why.advice());
+                Some(Finding::new(failure.why.as_str(), message))
+            }
+        }
+    }
+
+    /// The same, with what is in force meanwhile. The words are the same as long as it is the same, so
+    /// that a mirror that stays away writes nothing.
     fn failed(&self) -> Option<Finding> {
-        let failure = match &self.outcome {
-            Outcome::Unknown => return self.told.clone(),
-            Outcome::Good => return None,
-            Outcome::Failed(failure) => failure,
-        };
-        let meanwhile = match &self.content {
-            Some(content) => {
+        let mut failed = self.failure()?;
+        failed.message += &self.meanwhile();
+        Some(failed)
+    }
+
+    fn meanwhile(&self) -> Cow<'static, str> {
+        match (&self.outcome, &self.told, &self.content) {
+            (Outcome::Unknown, Some(told), _) => told.meanwhile.into(),
+            (_, _, Some(content)) => {
                 let fresh = content.fresh_until;
                 format!("; what was refreshed last stays in force, its signatures end {fresh}")
+                    .into()
             }
-            None if self.origin.public_good => BUILT_IN.to_owned(),
-            None => NO_CONTENT.to_owned(),
-        };
-        let message = format!("{}: {}{meanwhile}", failure.message, failure.why.advice());
-        Some(Finding::new(failure.why.as_str(), message))
+            _ if self.origin.public_good => BUILT_IN.into(),
+            _ => NO_CONTENT.into(),
+        }
     }
 }
 

@@ -100,7 +100,7 @@ pub struct Options {
     pub unused: SignedDuration,
     /// For how long what nodes tell is gathered before it is made into events.
     pub notices: SignedDuration,
-    /// The operator's own namespace, where what is known of TUF repositories is kept.
+    /// The operator's own namespace, where its lease is, and what is known of TUF repositories.
     pub namespace: String,
     /// How changes reach the nodes where no `EnforcementConfig` says so.
     pub rollout: RolloutSettings,
