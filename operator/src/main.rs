@@ -29,6 +29,8 @@ fn main() -> anyhow::Result<()> {
             health_port = settings.health_port,
             metrics_address = settings.metrics.map(tracing::field::display),
             secret_refresh_s = settings.secret_refresh.as_secs(),
+            node_writes_per_second = settings.node_writes,
+            tuf_ca_file = settings.tuf_ca_file.as_ref().map(|path| tracing::field::display(path.display())),
             exempt_images = settings.options.exempt.len(),
             "nodeseal-operator starts"
         );

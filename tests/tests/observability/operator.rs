@@ -183,6 +183,7 @@ fn logged(replica: &Replica) -> Result<()> {
     let first = fields(&lines[0]);
     assert_eq!(first["message"], "nodeseal-operator starts");
     assert_eq!(first["namespace"], NAMESPACE);
+    assert_eq!(first["node_writes_per_second"], 200);
     assert!(
         first["version"].is_string() && first["identity"].is_string(),
         "{first}"
