@@ -258,22 +258,12 @@ fn since(conditions: &[Condition], kind: &str) -> Option<Timestamp> {
 }
 
 fn report(conditions: &[Condition]) -> Option<Report> {
-    let condition = |kind: &str| {
+    Report::from_conditions(|kind| {
         let found = conditions
             .iter()
             .find(|condition| condition.type_ == kind)?;
         let finding = Finding::new(found.reason.clone(), found.message.clone());
         Some((Truth::parse(&found.status), finding))
-    };
-    let unknown = || (Truth::Unknown, Finding::new("Unknown", ""));
-    let (applied, applied_finding) = condition("Applied")?;
-    let (enforcing, enforcing_finding) = condition("Enforcing").unwrap_or_else(unknown);
-    Some(Report {
-        applied,
-        applied_finding,
-        enforcing,
-        enforcing_finding,
-        ready: condition("Ready").unwrap_or_else(unknown).0,
     })
 }
 

@@ -180,9 +180,9 @@ fn state(node: &NodeObject, own: Option<&NodePolicyObject>, joining: bool) -> No
             if fails || report.unenforced().is_some() {
                 return NodeState::Failed;
             }
-            if report.ready == Truth::True && own.bundle.is_some() && own.applied == own.bundle {
-                return NodeState::Ready;
-            }
+        }
+        if own.is_ready() {
+            return NodeState::Ready;
         }
     }
     if joining {

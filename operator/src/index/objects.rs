@@ -198,6 +198,15 @@ impl News {
 }
 
 impl NodePolicyObject {
+    /// Whether the node is ready under the bundle that it shall run now, and says so about that very
+    /// order.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        let current = self.observed == Some(self.meta.generation);
+        let ready = self.report.as_ref().map(|report| report.ready) == Some(Truth::True);
+        current && ready && self.bundle.is_some() && self.applied == self.bundle
+    }
+
     /// Whether any of it may be worth an event.
     #[must_use]
     pub fn has_news(&self) -> bool {

@@ -73,16 +73,8 @@ fn not_ready(node: &NodeObject, own: Option<&NodePolicyObject>) -> bool {
     };
     let applied_nothing = own.applied.is_none();
     // What a node says that is not heard of any more is old.
-    let ready = node.reachable && is_ready(own);
+    let ready = node.reachable && own.is_ready();
     applied_nothing || (node.taints.not_ready && !ready)
-}
-
-/// Whether the node is ready under the bundle that it shall run now, and says so about that very
-/// order.
-fn is_ready(own: &NodePolicyObject) -> bool {
-    let current = own.observed == Some(own.meta.generation);
-    let ready = own.report.as_ref().map(|report| report.ready) == Some(Truth::True);
-    current && ready && own.bundle.is_some() && own.applied == own.bundle
 }
 
 fn not_enforcing(node: &NodeObject, own: Option<&NodePolicyObject>) -> bool {

@@ -57,6 +57,21 @@ const UNTIL_THEN: [&str; 3] = ["NotEnforcing", "Bypassed", "StaleBundle"];
 const DISABLED: &str = "Disabled";
 
 impl Report {
+    /// What the conditions of a node come to, each asked for by its type; nothing before its agent said
+    /// anything of `Applied`.
+    pub fn from_conditions(condition: impl Fn(&str) -> Option<(Truth, Finding)>) -> Option<Self> {
+        let unknown = || (Truth::Unknown, Finding::new("Unknown", ""));
+        let (applied, applied_finding) = condition("Applied")?;
+        let (enforcing, enforcing_finding) = condition("Enforcing").unwrap_or_else(unknown);
+        Some(Self {
+            applied,
+            applied_finding,
+            enforcing,
+            enforcing_finding,
+            ready: condition("Ready").unwrap_or_else(unknown).0,
+        })
+    }
+
     /// Why the node is on its way, if its agent says that it waits for something.
     #[must_use]
     pub fn waits(&self) -> Option<&Finding> {

@@ -104,6 +104,10 @@ fn every_node_is_in_one_state() {
         state(true, new, own(good(), Some("other"))),
         NodeState::Joining
     );
+    // What it says is about what it was given before.
+    let mut early = own(good(), None).unwrap();
+    early.observed = Some(early.meta.generation - 1);
+    assert_eq!(state(true, old, Some(early)), NodeState::Changing);
     assert_eq!(state(true, new, None), NodeState::Joining);
     assert_eq!(state(true, old, None), NodeState::Changing);
     let failed = fails("WriteFailed");

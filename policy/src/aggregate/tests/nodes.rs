@@ -186,3 +186,21 @@ fn each_node_has_one_class_and_what_weighs_more_wins() {
     let backwards = aggregate(&valid(), nodes.iter().rev().map(Fixture::node));
     assert_eq!(backwards, summary, "order does not matter");
 }
+
+#[test]
+fn a_report_begins_with_applied_and_what_is_not_said_is_unknown() {
+    let said = |kind: &str| match kind {
+        "Applied" => Some((Truth::True, finding("Applied"))),
+        _ => None,
+    };
+    let report = Report::from_conditions(said).unwrap();
+    assert_eq!(
+        (report.applied, report.ready),
+        (Truth::True, Truth::Unknown)
+    );
+    assert_eq!(report.applied_finding, finding("Applied"));
+    assert_eq!(report.enforcing, Truth::Unknown);
+    assert_eq!(report.standing(), Standing::NotReady);
+    let ready = |kind: &str| (kind != "Applied").then(|| (Truth::True, finding(kind)));
+    assert_eq!(Report::from_conditions(ready), None);
+}
