@@ -1,5 +1,8 @@
 //! Writes, one at a time for each object.
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use crds::API_VERSION;
@@ -13,6 +16,7 @@ use kube::core::DeserializeGuard;
 use kube::{Api, Client};
 use policy::model::PolicyId;
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::index::{Change, Event, STATE_KEY, Write};
 use crate::tuf::State;
@@ -70,11 +74,28 @@ pub(crate) async fn write(
     identity: &str,
     write: &Write,
 ) -> Result<Option<Event>, WriteError> {
-    let attempt = tokio::time::timeout(DEADLINE, attempt(client, identity, write));
-    match attempt.await {
-        Ok(answer) => Ok(answer?),
-        Err(_) => Err(WriteError::Deadline),
+    let end = Instant::now() + DEADLINE;
+    match before(end, attempt(client, identity, write)).await {
+        Some(answer) => Ok(answer?),
+        None => Err(WriteError::Deadline),
     }
+}
+
+/// What comes of `work` until then. After that it is not touched once more: a process that was stopped
+/// meanwhile must not send what it was about to, another one leads by then.
+async fn before<T>(end: Instant, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    let mut alarm = pin!(tokio::time::sleep_until(end));
+    poll_fn(|context| {
+        if Instant::now() >= end {
+            return Poll::Ready(None);
+        }
+        match work.as_mut().poll(context) {
+            Poll::Ready(answer) => Poll::Ready(Some(answer)),
+            Poll::Pending => alarm.as_mut().poll(context).map(|()| None),
+        }
+    })
+    .await
 }
 
 async fn attempt(
@@ -255,6 +276,20 @@ fn gone_is_fine<T>(answer: Result<T, kube::Error>) -> Result<Option<T>, kube::Er
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_was_under_way_when_the_process_was_stopped_is_not_gone_on_with() {
+        let now = Instant::now();
+        let later = now + Duration::from_hours(1);
+        assert_eq!(before(later, async { "sent" }).await, Some("sent"));
+        assert_eq!(before(now, async { "sent" }).await, None);
+    }
+
+    #[tokio::test]
+    async fn who_does_not_answer_is_not_waited_for_without_end() {
+        let end = Instant::now() + Duration::from_millis(1);
+        assert_eq!(before(end, std::future::pending::<()>()).await, None);
+    }
 
     fn refusal(code: u16, retry: u32) -> WriteError {
         let details = json!({ "retryAfterSeconds": retry });

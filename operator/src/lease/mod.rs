@@ -2,10 +2,10 @@
 //!
 //! Every write to the lease names the version that it was decided upon, so of two candidates the API
 //! server lets one through. Whoever leads knows until when ([`Leads::holds`]) and asks before each write:
-//! a process that was stopped for longer than that begins no write until it has renewed the lease. One
-//! that was stopped between the question and the write cannot be kept from it. Such a write is harmless:
-//! bundles are named by their content, and everything else is applied whole from what the cluster looked
-//! like, so that the new leader sees it and puts it right.
+//! a process that was stopped for longer than that begins no write until it has renewed the lease, and
+//! gives up what it had begun. What it had sent halfway when it was stopped cannot be kept back. Such a
+//! write is harmless: bundles are named by their content, and everything else is applied whole from what
+//! the cluster looked like, so that the new leader sees it and puts it right.
 
 mod term;
 
