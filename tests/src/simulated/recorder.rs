@@ -17,6 +17,8 @@ use tokio::task::JoinHandle;
 struct Seen {
     /// The bundles that it was given, in order.
     given: Vec<String>,
+    /// The bundles that it said to run, in order.
+    ran: Vec<String>,
     /// It has not said yet that it is ready under the last of them.
     in_change: bool,
     /// When it was seen to be ready under the last of them.
@@ -73,8 +75,10 @@ impl Recorder {
     pub fn begin(&self) {
         let mut state = lock(&self.state);
         for seen in state.nodes.values_mut() {
-            let last = seen.given.pop();
-            seen.given = last.into_iter().collect();
+            for all in [&mut seen.given, &mut seen.ran] {
+                let last = all.pop();
+                *all = last.into_iter().collect();
+            }
         }
         state.most = 0;
         state.which.clear();
@@ -125,17 +129,24 @@ impl Recorder {
             .collect()
     }
 
-    /// Fails if more nodes were ever in change at once than the limit of the rollout allows. Without a
-    /// limit all may be.
-    pub fn check(&self, limit: Option<usize>) -> Result<()> {
+    /// The bundles that each node said to run, in order.
+    #[must_use]
+    pub fn ran(&self) -> BTreeMap<String, Vec<String>> {
         let state = lock(&self.state);
-        if let Some(limit) = limit {
-            let (most, which) = (state.most, &state.which);
-            ensure!(
-                most <= limit,
-                "{most} nodes were in change at once, {limit} may be: {which:?}"
-            );
-        }
+        let nodes = state.nodes.iter();
+        nodes
+            .map(|(name, seen)| (name.clone(), seen.ran.clone()))
+            .collect()
+    }
+
+    /// Fails if more nodes were ever in change at once than the limit of the rollout allows.
+    pub fn check(&self, limit: usize) -> Result<()> {
+        let state = lock(&self.state);
+        let (most, which) = (state.most, &state.which);
+        ensure!(
+            most <= limit,
+            "{most} nodes were in change at once, {limit} may be: {which:?}"
+        );
         Ok(())
     }
 
@@ -167,6 +178,11 @@ impl State {
         if seen.given.last() != Some(&own.spec.bundle) {
             seen.given.push(own.spec.bundle.clone());
             seen.ready = None;
+        }
+        if let Some(ran) = status.applied_bundle
+            && seen.ran.last() != Some(&ran)
+        {
+            seen.ran.push(ran);
         }
         seen.failed = current && condition("Applied") == "False";
         seen.in_change = !ready && !seen.failed;
@@ -235,19 +251,20 @@ mod tests {
         take(ready("a", "2"));
         take(own("b", "2", Some("1"), ("False", "False")));
         assert!(recorder.in_change().is_empty());
-        recorder.check(Some(2)).unwrap();
-        let error = recorder.check(Some(1)).unwrap_err().to_string();
+        recorder.check(2).unwrap();
+        let error = recorder.check(1).unwrap_err().to_string();
         assert!(
             error.contains("2 nodes were in change at once, 1 may be"),
             "{error}"
         );
-        recorder.check(None).unwrap();
+        assert_eq!(recorder.ran()["a"], ["1", "2"]);
+        assert_eq!(recorder.ran()["b"], ["1"], "it goes on running that");
         recorder.check_no_way_back().unwrap();
         take(ready("a", "1"));
         assert!(recorder.check_no_way_back().is_err());
         recorder.begin();
         recorder.check_no_way_back().unwrap();
-        recorder.check(Some(0)).unwrap();
+        recorder.check(0).unwrap();
         assert_eq!(recorder.ready_under("1"), 1, "b has failed under another");
     }
 }

@@ -3,11 +3,11 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use crds::NodeImagePolicy;
+use e2e::operator::NAMESPACE;
 use e2e::process;
-use e2e::simulated::cluster::NAMESPACE;
-use e2e::simulated::{Agents, Cluster, Deed, Operator, Recorder};
+use e2e::simulated::{Agents, Cluster, Deed, Operator, Recorder, Requests};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
@@ -19,17 +19,22 @@ const POLICIES: usize = 4;
 /// How long anything may take on a machine that is busy.
 pub(crate) const LIMIT: Duration = Duration::from_mins(3);
 /// How many nodes may be in change at once, as the configuration has it.
-const MAX_UNAVAILABLE: &str = "100%";
+pub(crate) const MAX_UNAVAILABLE: usize = 4;
 /// Nodes that were made a moment ago count as joining, which a rollout does not wait for: to a clock that
 /// is an hour ahead they are old.
 const AGED: i64 = 3600;
+
+/// The versions of all objects, and how many writes there were.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Written {
+    versions: Vec<(String, String)>,
+    writes: u64,
+}
 
 pub(crate) struct Scene {
     pub(crate) cluster: Cluster,
     pub(crate) agents: Agents,
     pub(crate) recorder: Recorder,
-    /// The most nodes that may be in change at once.
-    pub(crate) limit: Option<usize>,
     pub(crate) nodes: usize,
     revision: usize,
 }
@@ -56,7 +61,6 @@ impl Scene {
             recorder: Recorder::start(cluster.client.clone()),
             cluster,
             agents,
-            limit: Some(NODES),
             nodes: NODES,
             revision: 0,
         })
@@ -87,6 +91,30 @@ impl Scene {
         self.revision += 1;
         self.cluster.apply(0, self.revision, None).await?;
         Ok(before)
+    }
+
+    /// What there is, and how often anything was written for it.
+    pub(crate) async fn written(&self) -> Result<Written> {
+        Ok(Written {
+            versions: self.cluster.versions().await?,
+            writes: Requests::read(&self.cluster.client)
+                .await?
+                .writes_but_tidying(),
+        })
+    }
+
+    /// Fails unless every node ran nothing but this bundle, and all but one were given nothing else.
+    pub(crate) fn stayed(&self, right: &str, but: &str) -> Result<()> {
+        for (node, ran) in self.recorder.ran() {
+            ensure!(ran == [right], "{node} ran {ran:?}");
+        }
+        for (node, given) in self.recorder.given() {
+            ensure!(
+                node == but || given == [right],
+                "{node} was given {given:?}"
+            );
+        }
+        Ok(())
     }
 
     /// The bundle of the first node.
