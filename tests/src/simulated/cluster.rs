@@ -2,17 +2,14 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use crds::types::{ClusterImageSignaturePolicy, NodeImagePolicy, PolicyBundle, PolicyStatus};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client};
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use xtask::cache;
 use xtask::product::Product;
@@ -21,11 +18,9 @@ use super::requests::Requests;
 use crate::control_plane::ControlPlane;
 use crate::folder::Folder;
 use crate::keys::{Key, Kind};
-use crate::ports;
-use crate::process::{self, Process};
+use crate::operator::{self, NAMESPACE, Operator};
+use crate::process;
 
-/// Where the operator's lease is.
-pub const NAMESPACE: &str = "nodeseal-system";
 /// The rights and rules of the product.
 const BASE: [&str; 5] = [
     "namespace",
@@ -36,7 +31,7 @@ const BASE: [&str; 5] = [
 ];
 /// How many calls the lab has under way at once.
 const AT_ONCE: usize = 16;
-/// How long the operator may take to be ready, or to end.
+/// How long the operator may take to lead.
 const SOON: Duration = Duration::from_mins(1);
 
 /// A cluster.
@@ -48,13 +43,6 @@ pub struct Cluster {
     folder: Folder,
     key: String,
     started: u32,
-}
-
-/// One replica of the operator. It is killed when this is dropped.
-pub struct Operator {
-    /// Its process.
-    pub process: Process,
-    health: String,
 }
 
 /// What a process has used up to now.
@@ -294,76 +282,22 @@ impl Cluster {
             .service_account_token(NAMESPACE, account, None)
             .await?;
         let kubeconfig = self.plane.kubeconfig_for("operator", &token)?;
-        let port = ports::free()?.port();
-        let mut command = Command::new(program);
-        command.arg("--kubeconfig").arg(kubeconfig);
-        command.args(["--namespace", NAMESPACE]);
-        command.args(["--health-port", &port.to_string()]);
-        command.args(args);
-        command
-            .env("RUST_LOG", "info")
-            .envs(variables.iter().copied());
         let log = self.folder.join(format!("operator-{}.log", self.started));
-        let process = Process::start("nodeseal-operator", &mut command, &log)?;
-        let health = format!("http://127.0.0.1:{port}");
-        Ok(Operator { process, health })
+        Operator::start(&program, &kubeconfig, &log, |command| {
+            let variables = variables.iter().copied();
+            command.args(args).env("RUST_LOG", "info").envs(variables);
+        })
     }
 
     /// The process id of the operator that holds the lease.
     pub async fn leader(&self) -> Result<Option<u32>> {
-        let api = Api::<Lease>::namespaced(self.client.clone(), NAMESPACE);
-        let lease = api.get_opt("nodeseal-operator").await?;
-        let holder = lease.and_then(|lease| lease.spec?.holder_identity);
-        Ok(holder.and_then(|holder| holder.rsplit('-').next()?.parse().ok()))
+        let holder = operator::leader(&self.client).await?;
+        Ok(holder.as_deref().and_then(operator::process_of))
     }
 
     /// Waits until that operator holds the lease.
     pub async fn leads(&self, operator: &Operator) -> Result<()> {
-        let id = operator.process.id();
-        process::wait_for(&format!("process {id} to lead"), SOON, async || {
-            let leader = self.leader().await.unwrap_or_default();
-            Ok((leader == Some(id)).then_some(()))
-        })
-        .await
-    }
-}
-
-impl Operator {
-    /// Waits until it has listed everything.
-    pub async fn ready(&self) -> Result<()> {
-        let found = process::wait_for("the operator to be ready", SOON, async || {
-            Ok(self.answers("/readyz").await.then_some(()))
-        });
-        let found = found.await;
-        found.with_context(|| self.process.log())
-    }
-
-    async fn answers(&self, path: &str) -> bool {
-        let Ok(client) = crate::oci::client() else {
-            return false;
-        };
-        let answer = client.get(format!("{}{path}", self.health)).send().await;
-        answer.is_ok_and(|answer| answer.status().is_success())
-    }
-
-    /// Sends it a signal.
-    pub fn signal(&self, signal: Signal) -> Result<()> {
-        let id = Pid::from_raw(i32::try_from(self.process.id())?);
-        kill_process(id.context("a process without id")?, signal)?;
-        Ok(())
-    }
-
-    /// Ends it politely: it gives the lease back.
-    pub async fn terminate(self) -> Result<()> {
-        self.signal(Signal::TERM)?;
-        let folder = PathBuf::from(format!("/proc/{}/stat", self.process.id()));
-        process::wait_for("the operator to end", SOON, async || {
-            let stat = fs::read_to_string(&folder).unwrap_or_default();
-            // It stays a zombie until it is dropped.
-            let ended = stat.is_empty() || stat.contains(") Z ");
-            Ok(ended.then_some(()))
-        })
-        .await
+        operator.leads(&self.client, SOON).await
     }
 }
 

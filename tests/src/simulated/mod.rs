@@ -15,7 +15,8 @@ pub mod cluster;
 pub mod recorder;
 pub mod requests;
 
+pub use crate::operator::Operator;
 pub use agents::{Agents, Deed};
-pub use cluster::{Cluster, Operator};
+pub use cluster::Cluster;
 pub use recorder::Recorder;
 pub use requests::Requests;

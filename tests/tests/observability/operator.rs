@@ -1,11 +1,8 @@
 //! The operator, on a real API server.
 
-use std::net::SocketAddrV4;
-use std::process::Command;
-
 use anyhow::{Context as _, Result};
 use e2e::keys::{Key, Kind};
-use e2e::{Process, ports};
+use e2e::{Operator, Process};
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use xtask::product::Product;
@@ -32,23 +29,19 @@ impl Replica {
 
     fn with_token(lab: &Lab, name: &str, token: &str) -> Result<Self> {
         let kubeconfig = lab.plane.kubeconfig_for(name, token)?;
-        let metrics = Target::new()?;
-        let health = ports::free()?.port();
-        let mut command = Command::new(Product::Operator.locate()?);
-        command
-            .arg("--kubeconfig")
-            .arg(kubeconfig)
-            .args(["--namespace", NAMESPACE, "--log-format", "json"])
-            .args(["--health-port", &health.to_string()])
-            .args(["--metrics-address", &metrics.0.to_string()])
-            .env("RUST_LOG", "info,operator=debug");
         let log = lab.folder.join(format!("{name}.log"));
-        let process = Process::start("nodeseal-operator", &mut command, &log)?;
-        let health = Target(SocketAddrV4::new([127, 0, 0, 1].into(), health));
+        let program = Product::Operator.locate()?;
+        let Operator {
+            process,
+            health,
+            metrics,
+        } = Operator::start(&program, &kubeconfig, &log, |command| {
+            command.args(["--log-format", "json"]);
+        })?;
         Ok(Self {
             process,
-            metrics,
-            health,
+            metrics: Target(metrics),
+            health: Target(health),
         })
     }
 

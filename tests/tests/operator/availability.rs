@@ -25,12 +25,7 @@ fn leases(lab: &Lab) -> Api<Lease> {
 
 /// Waits until this replica leads.
 async fn leads(lab: &Lab, operator: &Operator, limit: Duration) -> Result<()> {
-    let id = format!("-{}", operator.process.id());
-    let found = process::wait_for("the replica to lead", limit, async || {
-        let leader = lab.leader().await?.unwrap_or_default();
-        Ok(leader.ends_with(&id).then_some(()))
-    });
-    found.await.with_context(|| operator.process.log())
+    operator.leads(&lab.client, limit).await
 }
 
 /// A policy that selects no node: it changes nothing but its own status.
@@ -120,10 +115,10 @@ async fn a_second_signal_ends_it_at_once() -> Result<()> {
     std::fs::write(&file, config.to_string())?;
     let mut one = lab.operator_with(&file)?;
     process::wait_for("the process to live", SOON, async || {
-        Ok((one.health("/healthz").await == 200).then_some(()))
+        Ok((one.answer("/healthz").await == 200).then_some(()))
     })
     .await?;
-    assert_eq!(one.health("/readyz").await, 503);
+    assert_eq!(one.answer("/readyz").await, 503);
     one.signal(Signal::TERM)?;
     process::wait_for("the first signal to be seen", SOON, async || {
         Ok(one.process.log().contains("shutting down").then_some(()))
@@ -260,12 +255,12 @@ async fn an_api_server_that_is_away_at_the_start_is_waited_for() -> Result<()> {
         Ok(log.contains("cannot use the lease").then_some(()))
     })
     .await?;
-    assert_eq!(operator.health("/healthz").await, 200);
-    assert_eq!(operator.health("/readyz").await, 503);
+    assert_eq!(operator.answer("/healthz").await, 200);
+    assert_eq!(operator.answer("/readyz").await, 503);
     lab.plane.start_api_server().await?;
     leads(&lab, &operator, LEASE).await?;
     process::wait_for("the operator to be ready", LEASE, async || {
-        Ok((operator.health("/readyz").await == 200).then_some(()))
+        Ok((operator.answer("/readyz").await == 200).then_some(()))
     })
     .await?;
     lab.apply(&policy(

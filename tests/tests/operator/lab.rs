@@ -1,7 +1,6 @@
 //! A cluster with the operator, and agents that do what the test says.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -9,34 +8,25 @@ use crds::types::{
     ClusterImageSignaturePolicy, ImageSignaturePolicy, NodeImagePolicy, PolicyBundle, PolicyStatus,
     TrustRoot, TrustRootStatus,
 };
-use e2e::process::Process;
-use e2e::{ControlPlane, Folder, ports, process};
+pub(crate) use e2e::operator::{NAMESPACE, Operator};
+use e2e::simulated::Requests;
+use e2e::{ControlPlane, Folder, operator, process};
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use policy::model::PolicyId;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use xtask::product::Product;
 
 /// How long the operator may take for anything.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
-/// Where the operator's lease is.
-pub(crate) const NAMESPACE: &str = "nodeseal-system";
 
 pub(crate) struct Lab {
     pub(crate) plane: ControlPlane,
     pub(crate) client: Client,
     pub(crate) folder: Folder,
     started: u32,
-}
-
-/// One replica.
-pub(crate) struct Operator {
-    pub(crate) process: Process,
-    health: u16,
 }
 
 impl Lab {
@@ -142,19 +132,10 @@ impl Lab {
 
     fn start_operator(&mut self, kubeconfig: &Path, flags: &[String]) -> Result<Operator> {
         self.started += 1;
-        let health = ports::free()?.port();
-        let mut command = Command::new(Product::Operator.locate()?);
-        command
-            .arg("--kubeconfig")
-            .arg(kubeconfig)
-            .args(["--namespace", NAMESPACE])
-            .args(["--health-port", &health.to_string()])
-            .args(["--secret-refresh", "1"])
-            .args(flags)
-            .env("RUST_LOG", "info,operator=debug");
         let log = self.folder.join(format!("operator-{}.log", self.started));
-        let process = Process::start("nodeseal-operator", &mut command, &log)?;
-        Ok(Operator { process, health })
+        Operator::start(&Product::Operator.locate()?, kubeconfig, &log, |command| {
+            command.args(["--secret-refresh", "1"]).args(flags);
+        })
     }
 
     pub(crate) fn policies(&self) -> Api<ClusterImageSignaturePolicy> {
@@ -356,75 +337,14 @@ impl Lab {
         Ok(versions)
     }
 
-    /// How many requests to objects of the group the API server has seen that write.
+    /// How many requests the API server has seen that write to the group, or events.
     pub(crate) async fn writes(&self) -> Result<u64> {
-        let mut request = kube::core::Request::new("/metrics").list(&ListParams::default())?;
-        *request.uri_mut() = "/metrics".parse()?;
-        let text = self.client.request_text(request).await?;
-        let line = |line: &&str| {
-            line.starts_with("apiserver_request_total{")
-                && line.contains("group=\"nodeseal.dev\"")
-                && ["POST", "PUT", "PATCH", "APPLY", "DELETE"]
-                    .iter()
-                    .any(|verb| line.contains(&format!("verb=\"{verb}\"")))
-        };
-        let counts = text.lines().filter(line).filter_map(|line| {
-            let (_, count) = line.rsplit_once(' ')?;
-            count.parse::<u64>().ok()
-        });
-        Ok(counts.sum())
+        Ok(Requests::read(&self.client).await?.writes())
     }
 
     /// Who holds the lease.
     pub(crate) async fn leader(&self) -> Result<Option<String>> {
-        let api = Api::<k8s_openapi::api::coordination::v1::Lease>::namespaced(
-            self.client.clone(),
-            NAMESPACE,
-        );
-        let lease = api.get_opt("nodeseal-operator").await?;
-        let spec = lease.and_then(|lease| lease.spec);
-        Ok(spec.and_then(|spec| spec.holder_identity))
-    }
-}
-
-impl Operator {
-    /// The status of a health endpoint; 0 while nobody listens.
-    pub(crate) async fn health(&self, path: &str) -> u16 {
-        let ask = async || -> std::io::Result<u16> {
-            let mut stream = TcpStream::connect(("127.0.0.1", self.health)).await?;
-            let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
-            stream.write_all(request.as_bytes()).await?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).await?;
-            let code = answer.split(' ').nth(1).unwrap_or_default();
-            Ok(code.parse().unwrap_or_default())
-        };
-        ask().await.unwrap_or_default()
-    }
-
-    pub(crate) async fn ready(&self) -> Result<()> {
-        process::wait_for("the operator to be ready", SOON, async || {
-            Ok((self.health("/readyz").await == 200).then_some(()))
-        })
-        .await
-    }
-
-    pub(crate) fn signal(&self, signal: rustix::process::Signal) -> Result<()> {
-        let id = rustix::process::Pid::from_raw(i32::try_from(self.process.id())?);
-        rustix::process::kill_process(id.context("a process without id")?, signal)?;
-        Ok(())
-    }
-
-    /// Ends it politely and waits until it is gone.
-    pub(crate) async fn terminate(self) -> Result<()> {
-        self.signal(rustix::process::Signal::TERM)?;
-        process::wait_for("the operator to end", SOON, async || {
-            Ok((self.health("/healthz").await == 0).then_some(()))
-        })
-        .await?;
-        // The lease is given back before the process ends, the port is free a moment earlier.
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        Ok(())
+        operator::leader(&self.client).await
     }
 }
 

@@ -34,29 +34,12 @@ async fn two_nodes() -> Result<Lab> {
     Ok(lab)
 }
 
-/// Every right to these objects, so that it is the admission policy that refuses.
-async fn give_all(lab: &Lab) -> Result<()> {
-    lab.apply(&json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
-        "metadata": { "name": "too-much" },
-        "rules": [{
-            "apiGroups": ["nodeseal.dev"], "verbs": ["*"],
-            "resources": ["nodeimagepolicies", "nodeimagepolicies/status"],
-        }],
-    }))
-    .await?;
-    lab.apply(&json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
-        "metadata": { "name": "too-much" },
-        "roleRef": {
-            "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "too-much",
-        },
-        "subjects": [
-            { "kind": "ServiceAccount", "name": "nodeseal-agent", "namespace": NAMESPACE },
-        ],
-    }))
-    .await?;
-    Ok(())
+/// Every right to these objects.
+fn everything() -> Value {
+    json!([{
+        "apiGroups": ["nodeseal.dev"], "verbs": ["*"],
+        "resources": ["nodeimagepolicies", "nodeimagepolicies/status"],
+    }])
 }
 
 fn status(version: &str) -> Patch<Value> {
@@ -76,7 +59,7 @@ async fn in_force(api: &Api<DynamicObject>) -> Result<()> {
 #[tokio::test]
 async fn a_token_of_one_node_is_good_for_the_status_of_that_node() -> Result<()> {
     let lab = two_nodes().await?;
-    give_all(&lab).await?;
+    lab.give("nodeseal-agent", &everything()).await?;
     let client = lab.plane.client(&lab.agent_token("a").await?)?;
     let api = own(&client);
     in_force(&api).await?;
@@ -149,7 +132,7 @@ async fn a_token_of_one_node_is_good_for_the_status_of_that_node() -> Result<()>
 #[tokio::test]
 async fn a_token_that_names_no_node_is_good_for_nothing() -> Result<()> {
     let lab = two_nodes().await?;
-    give_all(&lab).await?;
+    lab.give("nodeseal-agent", &everything()).await?;
     let pending = json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": { "name": "pending", "namespace": NAMESPACE },

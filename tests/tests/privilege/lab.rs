@@ -8,7 +8,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use e2e::control_plane::Request;
 use e2e::keys::{Key, Kind};
-use e2e::{ControlPlane, Folder, Process, ports, process};
+pub(crate) use e2e::operator::NAMESPACE;
+use e2e::{ControlPlane, Folder, Operator, Process, process};
 use kube::api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams};
 use kube::core::TypeMeta;
 use kube::{Api, Client};
@@ -19,14 +20,12 @@ use crate::manifests;
 
 /// How long anything may take.
 pub(crate) const SOON: Duration = Duration::from_secs(40);
-/// Where the product is.
-pub(crate) const NAMESPACE: &str = "nodeseal-system";
 pub(crate) const OPERATOR: &str = "system:serviceaccount:nodeseal-system:nodeseal-operator";
 
 pub(crate) struct Lab {
     // Processes end before the API server that they use.
     agents: Vec<Process>,
-    operator: Option<Process>,
+    operator: Option<Operator>,
     pub(crate) plane: ControlPlane,
     /// The administrator's.
     pub(crate) client: Client,
@@ -175,24 +174,26 @@ impl Lab {
             .plane
             .service_account_token(NAMESPACE, account, None)
             .await?;
-        let mut command = Command::new(Product::Operator.locate()?);
-        command
-            .arg("--kubeconfig")
-            .arg(self.plane.kubeconfig_for("operator", &token)?)
-            .args(["--health-port", &ports::free()?.port().to_string()])
-            .args(["--secret-refresh", "1"])
-            .args(["--exempt-image", "registry.example/nodeseal"])
-            .args(flags)
-            .env("RUST_LOG", "info,operator=debug");
+        let kubeconfig = self.plane.kubeconfig_for("operator", &token)?;
         let log = self.folder.join("operator.log");
-        let process = Process::start("nodeseal-operator", &mut command, &log)?;
-        self.operator = Some(process);
+        let program = Product::Operator.locate()?;
+        let operator = Operator::start(&program, &kubeconfig, &log, |command| {
+            command
+                .args(["--secret-refresh", "1"])
+                .args(["--exempt-image", "registry.example/nodeseal"])
+                .args(flags);
+        })?;
+        self.operator = Some(operator);
         Ok(())
     }
 
     /// The last of what the operator logged.
     pub(crate) fn operator_log(&self) -> String {
-        let log = self.operator.as_ref().map(Process::log).unwrap_or_default();
+        let log = self
+            .operator
+            .as_ref()
+            .map(|operator| operator.process.log());
+        let log = log.unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(30)..].join("\n")
     }
@@ -220,6 +221,29 @@ impl Lab {
         let log = self.folder.join(format!("agent-{node}.log"));
         let process = Process::start("nodeseal-agent", &mut command, &log)?;
         self.agents.push(process);
+        Ok(())
+    }
+
+    /// Gives a service account of the product these rights too, so that it is the admission policy that
+    /// refuses.
+    pub(crate) async fn give(&self, account: &str, rules: &Value) -> Result<()> {
+        self.apply(&json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+            "metadata": { "name": "too-much" },
+            "rules": rules,
+        }))
+        .await?;
+        self.apply(&json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+            "metadata": { "name": "too-much" },
+            "roleRef": {
+                "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "too-much",
+            },
+            "subjects": [
+                { "kind": "ServiceAccount", "name": account, "namespace": NAMESPACE },
+            ],
+        }))
+        .await?;
         Ok(())
     }
 

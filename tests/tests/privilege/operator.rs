@@ -21,30 +21,6 @@ fn tainted(all: &[(&str, &str)]) -> Value {
     json!({ "spec": { "taints": all } })
 }
 
-/// Every right to Nodes, so that it is the admission policy that refuses.
-async fn give_all(lab: &Lab) -> Result<()> {
-    lab.apply(&json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
-        "metadata": { "name": "too-much" },
-        "rules": [
-            { "apiGroups": [""], "verbs": ["*"], "resources": ["nodes", "nodes/status"] },
-        ],
-    }))
-    .await?;
-    lab.apply(&json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
-        "metadata": { "name": "too-much" },
-        "roleRef": {
-            "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "too-much",
-        },
-        "subjects": [
-            { "kind": "ServiceAccount", "name": "nodeseal-operator", "namespace": NAMESPACE },
-        ],
-    }))
-    .await?;
-    Ok(())
-}
-
 /// What the operator's token may do to the Node `a` with this patch.
 async fn patched(api: &Api<DynamicObject>, patch: &Value) -> Result<(), String> {
     let params = PatchParams::default();
@@ -135,7 +111,9 @@ async fn the_operator_changes_two_taints_of_a_node_and_nothing_else() -> Result<
     assert_eq!(taints(&after), (Vec::new(), 1));
 
     // With every right to Nodes, too.
-    give_all(&lab).await?;
+    let rules =
+        json!([{ "apiGroups": [""], "verbs": ["*"], "resources": ["nodes", "nodes/status"] }]);
+    lab.give("nodeseal-operator", &rules).await?;
     let new: DynamicObject = serde_json::from_value(json!({
         "apiVersion": "v1", "kind": "Node", "metadata": { "name": "new" },
     }))?;
