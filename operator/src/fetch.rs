@@ -11,7 +11,7 @@ use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::index::{Event, Fetched, Found, Source};
@@ -21,13 +21,17 @@ const MAX_VALUE: usize = 256 * 1024;
 /// How long one read may take.
 const DEADLINE: Duration = Duration::from_secs(10);
 
+/// The keys of a source that matter now. One that changes does not end a read that is under way: who
+/// names another key all the time must not keep the source from ever being read.
+type Wanted = watch::Receiver<BTreeSet<String>>;
+
 /// One task for each source.
 pub(crate) struct Fetchers {
     client: Client,
     events: mpsc::Sender<Event>,
     /// Between two reads of a Secret.
     refresh: Duration,
-    tasks: BTreeMap<Source, (BTreeSet<String>, JoinHandle<()>)>,
+    tasks: BTreeMap<Source, (watch::Sender<BTreeSet<String>>, JoinHandle<()>)>,
 }
 
 impl Fetchers {
@@ -42,25 +46,32 @@ impl Fetchers {
 
     /// Reads these sources from now on, and no others.
     pub(crate) fn update(&mut self, wanted: BTreeMap<Source, BTreeSet<String>>) {
-        self.tasks.retain(|source, (keys, task)| {
-            let keep = wanted.get(source) == Some(keys);
+        self.tasks.retain(|source, (_, task)| {
+            let keep = wanted.contains_key(source);
             if !keep {
                 task.abort();
             }
             keep
         });
         for (source, keys) in wanted {
-            if !self.tasks.contains_key(&source) {
-                let task = self.spawn(source.clone(), keys.clone());
-                self.tasks.insert(source, (keys, task));
+            if let Some((known, _)) = self.tasks.get(&source) {
+                known.send_if_modified(|known| {
+                    let other = *known != keys;
+                    *known = keys;
+                    other
+                });
+            } else {
+                let (known, wanted) = watch::channel(keys);
+                let task = self.spawn(source.clone(), wanted);
+                self.tasks.insert(source, (known, task));
             }
         }
     }
 
-    fn spawn(&self, source: Source, keys: BTreeSet<String>) -> JoinHandle<()> {
+    fn spawn(&self, source: Source, keys: Wanted) -> JoinHandle<()> {
         let (client, events) = (self.client.clone(), self.events.clone());
         match source.holder {
-            Holder::ConfigMap => tokio::spawn(watch(client, source, keys, events)),
+            Holder::ConfigMap => tokio::spawn(follow(client, source, keys, events)),
             Holder::Secret => tokio::spawn(poll(client, source, keys, events, self.refresh)),
         }
     }
@@ -74,29 +85,47 @@ impl Drop for Fetchers {
     }
 }
 
-async fn watch(
-    client: Client,
-    source: Source,
-    keys: BTreeSet<String>,
-    events: mpsc::Sender<Event>,
-) {
+async fn follow(client: Client, source: Source, mut keys: Wanted, events: mpsc::Sender<Event>) {
     let api = Api::<ConfigMap>::namespaced(client, &source.namespace);
-    let stream = watcher::watch_object(api, &source.name).default_backoff();
-    let mut stream = std::pin::pin!(stream);
-    while let Some(item) = stream.next().await {
-        let fetched = match item {
-            Ok(Some(object)) => of_config_map(object, &keys),
-            Ok(None) => Fetched::Missing,
-            Err(error) => watch_failed(&error),
+    loop {
+        let stream = watcher::watch_object(api.clone(), &source.name).default_backoff();
+        let mut stream = std::pin::pin!(stream);
+        let mut item = match tokio::time::timeout(DEADLINE, stream.next()).await {
+            Ok(item) => item,
+            Err(_) => {
+                let fetched = no_answer();
+                let event = Event::Source(source.clone(), fetched);
+                if events.send(event).await.is_err() {
+                    return;
+                }
+                stream.next().await
+            }
         };
-        if events
-            .send(Event::Source(source.clone(), fetched))
-            .await
-            .is_err()
-        {
-            return;
+        loop {
+            let fetched = match item {
+                Some(Ok(Some(object))) => of_config_map(object, &keys.borrow_and_update()),
+                Some(Ok(None)) => Fetched::Missing,
+                Some(Err(error)) => watch_failed(&error),
+                None => return,
+            };
+            let event = Event::Source(source.clone(), fetched);
+            if events.send(event).await.is_err() {
+                return;
+            }
+            tokio::select! {
+                next = stream.next() => item = next,
+                changed = keys.changed() => match changed {
+                    // It is read again for those.
+                    Ok(()) => break,
+                    Err(_) => return,
+                },
+            }
         }
     }
+}
+
+fn no_answer() -> Fetched {
+    Fetched::Unreadable(format!("no answer within {} s", DEADLINE.as_secs()))
 }
 
 fn watch_failed(error: &watcher::Error) -> Fetched {
@@ -111,7 +140,7 @@ fn watch_failed(error: &watcher::Error) -> Fetched {
 async fn poll(
     client: Client,
     source: Source,
-    keys: BTreeSet<String>,
+    mut keys: Wanted,
     events: mpsc::Sender<Event>,
     refresh: Duration,
 ) {
@@ -119,10 +148,10 @@ async fn poll(
     loop {
         let answer = tokio::time::timeout(DEADLINE, api.get_opt(&source.name)).await;
         let fetched = match answer {
-            Ok(Ok(Some(object))) => of_secret(object, &keys),
+            Ok(Ok(Some(object))) => of_secret(object, &keys.borrow_and_update()),
             Ok(Ok(None)) => Fetched::Missing,
             Ok(Err(error)) => failed(&error),
-            Err(_) => Fetched::Unreadable(format!("no answer within {} s", DEADLINE.as_secs())),
+            Err(_) => no_answer(),
         };
         if events
             .send(Event::Source(source.clone(), fetched))
@@ -131,7 +160,12 @@ async fn poll(
         {
             return;
         }
-        tokio::time::sleep(refresh).await;
+        tokio::select! {
+            () = tokio::time::sleep(refresh) => {}
+            changed = keys.changed() => if changed.is_err() {
+                return;
+            },
+        }
     }
 }
 

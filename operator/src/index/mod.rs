@@ -173,6 +173,8 @@ pub struct Index {
     notices: Notices,
     /// Whether the last valid forms were taken from the bundles.
     started: bool,
+    /// What was wanted when everything was listed first and still is: what is waited for before that.
+    awaited: Option<BTreeMap<Source, BTreeSet<String>>>,
     /// When the next thing ends that a trust root's status names.
     next_expiry: Option<Timestamp>,
     /// What ends soon, by the name of the trust root.
@@ -284,17 +286,34 @@ impl Index {
     }
 
     /// Whether everything was listed whole and looked at once, so that what is missing is really
-    /// not there.
+    /// not there. What is referred to since the lists were read is not waited for: a tenant who
+    /// names another source all the time must not keep the operator from starting.
     #[must_use]
     pub fn is_synced(&self) -> bool {
-        let listed = self.cluster_policies.synced()
+        self.listed() && (self.started || self.sources.settled(&self.awaited()))
+    }
+
+    fn listed(&self) -> bool {
+        self.cluster_policies.synced()
             && self.namespaced_policies.synced()
             && self.trust_roots.synced()
             && self.configs.synced()
             && self.nodes.synced()
             && self.node_policies.synced()
-            && self.bundles.synced();
-        listed && (self.started || self.sources.settled(&self.wanted()))
+            && self.bundles.synced()
+    }
+
+    /// The sources that were wanted all the time since everything was listed.
+    fn awaited(&self) -> BTreeMap<Source, BTreeSet<String>> {
+        let mut wanted = self.wanted();
+        if let Some(first) = &self.awaited {
+            wanted.retain(|source, keys| {
+                let before = first.get(source);
+                keys.retain(|key| before.is_some_and(|before| before.contains(key)));
+                !keys.is_empty()
+            });
+        }
+        wanted
     }
 
     /// What should be written now and was not handed out before, the most urgent first. Nothing
@@ -334,6 +353,9 @@ impl Index {
     /// not lead, so that it knows the last valid forms when it does. False before
     /// [`Index::is_synced`].
     pub fn observe(&mut self) -> bool {
+        if !self.started && self.listed() {
+            self.awaited = Some(self.awaited());
+        }
         if !self.is_synced() {
             return false;
         }

@@ -295,6 +295,42 @@ fn what_administrators_change_waits_for_nothing_and_takes_along_what_waits() {
     assert_eq!(bundles(&world.settle()), 1, "each of them at once");
 }
 
+#[test]
+fn a_tenant_who_names_another_source_in_every_turn_does_not_keep_a_new_process_from_starting() {
+    let (mut world, id) = with_crio();
+    let (tenant, steady) = (namespaced("keys", "p"), namespaced("keys", "steady"));
+    world.apply_policy(&tenant, spec("tenant.example"));
+    roll_out(&mut world);
+    assert_eq!(world.on("a"), ["keys/p", "p"]);
+    world.apply_policy(&id, spec("registry.example/new"));
+    world.apply_policy(&steady, from_map("steady"));
+    world.apply_policy(&tenant, from_map("m0"));
+    world.restart();
+    assert_eq!(world.ask(), [], "both were referred to when it began");
+    // Two take turns: what is not wanted for a moment is not waited for either, if it comes back.
+    for name in ["m1", "m0", "m2"] {
+        world.apply_policy(&tenant, from_map(name));
+        assert_eq!(world.ask(), [], "the steady one was not looked at");
+    }
+    let source = |name: &str| Source {
+        name: name.to_owned(),
+        ..config_map()
+    };
+    world.source(&source("steady"), found(KEY));
+    world.apply_policy(&tenant, from_map("m0"));
+    assert!(world.index.is_synced());
+    world.settle();
+    // Everybody else's is as it is now, and his is what it was.
+    assert_eq!(world.on("a"), ["keys/p", "keys/steady", "p"]);
+    assert_eq!(world.condition(&id, "Accepted"), "True Valid");
+    roll_out(&mut world);
+    assert_eq!(world.condition(&id, "Ready"), "True Ready");
+    assert_eq!(world.on("a"), ["keys/p", "keys/steady", "p"]);
+    world.source(&source("m0"), found(KEY));
+    roll_out(&mut world);
+    assert_eq!(world.condition(&tenant, "Ready"), "True Ready");
+}
+
 /// A policy of a namespace that takes its key from a `ConfigMap` of this name.
 fn from_map(name: &str) -> SpecObject {
     let source = Source {
