@@ -101,6 +101,8 @@ pub(crate) struct Last<'a> {
     pub(crate) given: &'a [&'a Bundle],
     /// All.
     pub(crate) every: &'a [&'a Bundle],
+    /// Whether all that nodes were given could be read.
+    pub(crate) whole: bool,
 }
 
 impl<'a> Last<'a> {
@@ -111,6 +113,12 @@ impl<'a> Last<'a> {
         let said = every.find(|policy| Some(policy.digest().as_str()) == digest);
         said.or_else(|| self.given.iter().find_map(|b| b.policy(&object.id)))
     }
+
+    /// Whether nodes may have the policy in a form that cannot be read: it must not be missing from
+    /// what they are given next.
+    fn lost(&self, object: &PolicyObject) -> bool {
+        !self.whole && object.status.digest.is_some() && self.find(object).is_none()
+    }
 }
 
 /// All policies.
@@ -119,6 +127,8 @@ pub(crate) struct Forms {
     entries: BTreeMap<PolicyId, Entry>,
     /// Whether something is left to compile in the next round.
     pub(crate) behind: bool,
+    /// The namespace that it begins with.
+    turn: String,
 }
 
 impl Forms {
@@ -160,7 +170,7 @@ impl Forms {
         let there: BTreeSet<&PolicyId> = policies.clone().map(|object| &object.id).collect();
         self.entries.retain(|id, _| there.contains(id));
         let mut limits = Limits::default();
-        let mut budget = Budget::default();
+        let mut budget = Budget::from(std::mem::take(&mut self.turn));
         self.behind = false;
         for object in policies {
             let entry = self.entries.entry(object.id.clone()).or_default();
@@ -178,11 +188,11 @@ impl Forms {
                 continue;
             }
             if entry.compiled.is_none() {
-                // The first time all have to be known.
-                if last.is_none() && !budget.admits(object) {
-                    self.behind = true;
-                } else {
+                let lost = last.is_some_and(|last| last.lost(object));
+                if budget.admits(object) || lost {
                     entry.compiled = compile(object, sources, roots);
+                } else {
+                    self.behind = true;
                 }
             }
             entry.take_form();
@@ -195,6 +205,7 @@ impl Forms {
                 entry.limit(namespace, &mut limits, configuration);
             }
         }
+        self.turn = budget.next();
     }
 
     /// All forms that are in force, by id.

@@ -388,6 +388,10 @@ impl Index {
         let last = forms::Last {
             given: &given,
             every: &every,
+            whole: self.node_policies.iter().all(|own| {
+                let given = own.bundle.as_ref().map(|name| self.bundles.get(name));
+                given.is_none_or(|bundle| bundle.is_some_and(|object| object.content.is_ok()))
+            }),
         };
         let (configuration, last) = (&self.config.in_force, (!self.started).then_some(&last));
         self.forms
@@ -435,6 +439,12 @@ impl Index {
         self.moves.resign();
         self.notices = Notices::default();
         self.roots.resign();
+    }
+
+    /// Whether policies are left to compile, which [`Index::observe`] goes on with.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.forms.behind
     }
 
     /// When [`Index::reconcile`] may have something to say although nothing happened.

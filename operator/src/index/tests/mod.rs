@@ -1,6 +1,7 @@
 //! What is written, exactly, and that nothing else is.
 
 mod advice;
+mod expressions;
 mod figures;
 mod groups;
 mod nodes;
