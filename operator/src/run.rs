@@ -225,7 +225,10 @@ impl Loop {
         self.metrics.turned(self.synced, self.took);
         let took_ms = u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX);
         tracing::debug!(took_ms, queued = self.queue.len(), "turned over");
-        let deadline = self.index.deadline(now).filter(|_| self.leader);
+        let deadline = match self.leader {
+            true => self.index.deadline(now),
+            false => self.index.is_behind().then_some(now),
+        };
         let pause = deadline.map_or(BEAT, |deadline| {
             let left = Duration::try_from(deadline.duration_since(now)).unwrap_or_default();
             left.clamp(GATHER, BEAT)
@@ -302,10 +305,12 @@ impl Loop {
             }
             Err(error) => {
                 if let Some(Overload { asked }) = error.overload() {
-                    // It is one API server for both.
                     let now = Instant::now();
-                    for lane in Lane::ALL {
-                        self.pace(lane).refused(asked, now);
+                    // What is said waits where nodes have to, and not the other way round: what is
+                    // refused about objects of tenants must not hold up what nodes wait for.
+                    self.rest.refused(asked, now);
+                    if Lane::of(write) == Lane::Nodes {
+                        self.nodes.refused(asked, now);
                     }
                 }
                 self.index.failed(write, clock::now());

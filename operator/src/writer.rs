@@ -46,11 +46,12 @@ pub(crate) struct Overload {
 }
 
 impl WriteError {
-    /// Whether it is too much, and not this very write.
+    /// Whether it is too much, and not this very write: other errors of the server may be about one
+    /// object, such as one that has grown so large that there is no room for its status.
     pub(crate) fn overload(&self) -> Option<Overload> {
         let asked = match self {
             Self::Api(kube::Error::Api(status)) => {
-                if status.code != 429 && status.code < 500 {
+                if !matches!(status.code, 429 | 503 | 504) {
                     return None;
                 }
                 let details = status.details.as_ref();
@@ -304,8 +305,9 @@ mod tests {
         let seven = Some(Duration::from_secs(7));
         assert_eq!(refusal(429, 7).overload(), overload(seven));
         assert_eq!(refusal(503, 0).overload(), overload(None));
+        assert_eq!(refusal(504, 0).overload(), overload(None));
         assert_eq!(WriteError::Deadline.overload(), overload(None));
-        for code in [403, 404, 409, 422] {
+        for code in [400, 403, 404, 409, 413, 422, 500, 501, 502, 505] {
             assert_eq!(refusal(code, 7).overload(), None, "{code}");
         }
     }
