@@ -14,7 +14,8 @@ use kube::{Api, Client};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::index::{Event, Fetched, Found, Source};
+use crate::index::{Event, Fetched, Found, STATE_PREFIX, Source};
+use crate::tuf::MAX_STATE;
 
 /// The most bytes of one value, which is what the schema admits where it stands in an object.
 const MAX_VALUE: usize = 256 * 1024;
@@ -31,15 +32,23 @@ pub(crate) struct Fetchers {
     events: mpsc::Sender<Event>,
     /// Between two reads of a Secret.
     refresh: Duration,
+    /// The operator's own namespace.
+    namespace: String,
     tasks: BTreeMap<Source, (watch::Sender<BTreeSet<String>>, JoinHandle<()>)>,
 }
 
 impl Fetchers {
-    pub(crate) fn new(client: Client, events: mpsc::Sender<Event>, refresh: Duration) -> Self {
+    pub(crate) fn new(
+        client: Client,
+        events: mpsc::Sender<Event>,
+        refresh: Duration,
+        namespace: String,
+    ) -> Self {
         Self {
             client,
             events,
             refresh,
+            namespace,
             tasks: BTreeMap::new(),
         }
     }
@@ -71,7 +80,10 @@ impl Fetchers {
     fn spawn(&self, source: Source, keys: Wanted) -> JoinHandle<()> {
         let (client, events) = (self.client.clone(), self.events.clone());
         match source.holder {
-            Holder::ConfigMap => tokio::spawn(follow(client, source, keys, events)),
+            Holder::ConfigMap => {
+                let most = most(&source, &self.namespace);
+                tokio::spawn(follow(client, source, keys, events, most))
+            }
             Holder::Secret => tokio::spawn(poll(client, source, keys, events, self.refresh)),
         }
     }
@@ -85,7 +97,20 @@ impl Drop for Fetchers {
     }
 }
 
-async fn follow(client: Client, source: Source, mut keys: Wanted, events: mpsc::Sender<Event>) {
+/// The most bytes of one value of a source. What is kept of TUF repositories is as long as it may
+/// become: what could not be read back would be forgotten.
+fn most(source: &Source, own_namespace: &str) -> usize {
+    let kept = source.namespace == own_namespace && source.name.starts_with(STATE_PREFIX);
+    if kept { MAX_STATE } else { MAX_VALUE }
+}
+
+async fn follow(
+    client: Client,
+    source: Source,
+    mut keys: Wanted,
+    events: mpsc::Sender<Event>,
+    most: usize,
+) {
     let api = Api::<ConfigMap>::namespaced(client, &source.namespace);
     loop {
         let stream = watcher::watch_object(api.clone(), &source.name).default_backoff();
@@ -103,7 +128,7 @@ async fn follow(client: Client, source: Source, mut keys: Wanted, events: mpsc::
         };
         loop {
             let fetched = match item {
-                Some(Ok(Some(object))) => of_config_map(object, &keys.borrow_and_update()),
+                Some(Ok(Some(object))) => of_config_map(object, &keys.borrow_and_update(), most),
                 Some(Ok(None)) => Fetched::Missing,
                 Some(Err(error)) => watch_failed(&error),
                 None => return,
@@ -177,23 +202,28 @@ fn failed(error: &kube::Error) -> Fetched {
     }
 }
 
-fn of_value(text: &str) -> Result<String, String> {
-    if text.len() > MAX_VALUE {
+fn of_value(text: &str, most: usize) -> Result<String, String> {
+    if text.len() > most {
+        let nothing = if most == MAX_VALUE {
+            "no key"
+        } else {
+            "nothing that is kept"
+        };
         return Err(format!(
-            "its value is longer than {} KiB, and no key is",
-            MAX_VALUE / 1024
+            "its value is longer than {} KiB, and {nothing} is",
+            most / 1024
         ));
     }
     Ok(text.to_owned())
 }
 
-fn of_config_map(object: ConfigMap, keys: &BTreeSet<String>) -> Fetched {
+fn of_config_map(object: ConfigMap, keys: &BTreeSet<String>, most: usize) -> Fetched {
     let (text, binary) = (
         object.data.unwrap_or_default(),
         object.binary_data.unwrap_or_default(),
     );
     let value = |key: &String| match text.get(key) {
-        Some(text) => Some(of_value(text)),
+        Some(text) => Some(of_value(text, most)),
         None => binary.contains_key(key).then(|| {
             Err("its value is binary, and text is expected: put it into `data`".to_owned())
         }),
@@ -210,7 +240,7 @@ fn of_secret(object: Secret, keys: &BTreeSet<String>) -> Fetched {
         let bytes = data.get(key)?;
         let text = str::from_utf8(&bytes.0);
         Some(match text {
-            Ok(text) => of_value(text),
+            Ok(text) => of_value(text, MAX_VALUE),
             Err(_) => Err("its value is no UTF-8 text, and keys are PEM".to_owned()),
         })
     };
@@ -233,11 +263,45 @@ mod tests {
             data: Some(data.into()),
             ..ConfigMap::default()
         };
-        let Fetched::Found(found) = of_config_map(map, &["k".to_owned()].into()) else {
+        let Fetched::Found(found) = of_config_map(map, &["k".to_owned()].into(), MAX_VALUE) else {
             panic!("it is there");
         };
         let error = found.values["k"].clone().unwrap().unwrap_err();
         assert_eq!(error, "its value is longer than 256 KiB, and no key is");
+    }
+
+    #[test]
+    fn what_is_kept_of_a_repository_is_read_whole() {
+        let source = |namespace: &str, name: &str| Source {
+            holder: Holder::ConfigMap,
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        };
+        let read = |source: &Source, length: usize| {
+            let map = ConfigMap {
+                data: Some([("state".to_owned(), "s".repeat(length))].into()),
+                ..ConfigMap::default()
+            };
+            let keys = ["state".to_owned()].into();
+            match of_config_map(map, &keys, most(source, "nodeseal-system")) {
+                Fetched::Found(found) => found.values["state"].clone().unwrap(),
+                other => panic!("{other:?}"),
+            }
+        };
+        let kept = source("nodeseal-system", "nodeseal-tuf-own");
+        assert!(read(&kept, MAX_STATE).is_ok());
+        let error = read(&kept, MAX_STATE + 1).unwrap_err();
+        assert_eq!(
+            error,
+            "its value is longer than 900 KiB, and nothing that is kept is"
+        );
+        for other in [
+            source("tenant", "nodeseal-tuf-own"),
+            source("nodeseal-system", "keys"),
+        ] {
+            assert!(read(&other, MAX_VALUE).is_ok());
+            assert!(read(&other, MAX_VALUE + 1).is_err(), "{other}");
+        }
     }
 
     #[test]

@@ -127,7 +127,8 @@ pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> Resu
     let (sender, events) = mpsc::channel(EVENTS);
     let watches = watch::start(&client, &sender, &metrics);
     let refresher = tuf::Refresher::new(sender.clone(), authorities);
-    let fetchers = fetch::Fetchers::new(client.clone(), sender, settings.secret_refresh);
+    let (refresh, own) = (settings.secret_refresh, settings.options.namespace.clone());
+    let fetchers = fetch::Fetchers::new(client.clone(), sender, refresh, own);
     let election = lease::Election::join(&client, &settings.options.namespace, &settings.identity);
     let parts = run::Parts {
         client,

@@ -22,7 +22,7 @@ fn leading(until: Instant) -> (watch::Sender<Option<Instant>>, Loop) {
     queue.push(Queued { turn: 0, write });
     let state = Loop {
         refresher: Refresher::new(sender.clone(), Vec::new()),
-        fetchers: Fetchers::new(client.clone(), sender, HOUR),
+        fetchers: Fetchers::new(client.clone(), sender, HOUR, "own".to_owned()),
         client,
         identity: "me".into(),
         index: Index::new(Options::default()),

@@ -79,8 +79,8 @@ pub use self::objects::{
 };
 pub use self::sources::{Fetched, Found, Source};
 pub use self::taints::{EFFECT, NOT_ENFORCING, NOT_READY, Taints};
-pub(crate) use self::tuf::STATE_KEY;
 pub use self::tuf::TufAnswer;
+pub(crate) use self::tuf::{STATE_KEY, STATE_PREFIX};
 pub use self::write::{Write, WriteKey};
 
 /// What does not come from the cluster.

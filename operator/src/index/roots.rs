@@ -181,9 +181,15 @@ fn follow(object: &TrustRootObject, before: Option<Follow>) -> Option<Follow> {
 fn made_of(follow: &mut Follow, source: &Source, sources: &Sources) -> Option<Made> {
     let why = match sources.get(source, STATE_KEY)? {
         Fetched::Found(found) => {
-            let text = found.values.get(STATE_KEY).and_then(Option::as_ref);
-            follow.keep(text.and_then(|text| text.as_deref().ok()));
-            return Some(follow.made());
+            match found.values.get(STATE_KEY).and_then(Option::as_ref) {
+                // It is there, and nobody knows what it says.
+                Some(Err(why)) => why,
+                text => {
+                    let text = text.and_then(|text| text.as_deref().ok());
+                    follow.keep(text);
+                    return Some(follow.made());
+                }
+            }
         }
         Fetched::Missing => {
             follow.keep(None);

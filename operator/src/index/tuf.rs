@@ -15,7 +15,7 @@ use crate::tuf::{Answer, Job, Origin};
 /// The key of what is kept.
 pub(crate) const STATE_KEY: &str = "state";
 /// What names of `ConfigMaps` begin with.
-const PREFIX: &str = "nodeseal-tuf-";
+pub(crate) const STATE_PREFIX: &str = "nodeseal-tuf-";
 /// The longest name of an object.
 const LONGEST_NAME: usize = 253;
 
@@ -32,11 +32,11 @@ pub struct TufAnswer {
 
 /// Where what is known of the repository of a `TrustRoot` is kept. No name of one is too long.
 pub(crate) fn kept_in(namespace: &str, name: &str) -> Source {
-    let short = PREFIX.len() + name.len() <= LONGEST_NAME;
+    let short = STATE_PREFIX.len() + name.len() <= LONGEST_NAME;
     let name = if short {
-        format!("{PREFIX}{name}")
+        format!("{STATE_PREFIX}{name}")
     } else {
-        format!("{PREFIX}{}", Digest::of(name.as_bytes()).hex())
+        format!("{STATE_PREFIX}{}", Digest::of(name.as_bytes()).hex())
     };
     Source {
         holder: Holder::ConfigMap,

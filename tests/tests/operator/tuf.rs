@@ -163,6 +163,49 @@ async fn a_trust_root_over_tuf_reaches_the_nodes_and_stays_while_its_mirror_fail
 }
 
 #[tokio::test]
+async fn a_padded_repository_is_remembered_over_a_restart() -> Result<()> {
+    let (first, second) = (trusted_root()?, trusted_root()?);
+    let mut repository =
+        TufRepository::new("trusted_root.json", first.as_bytes(), Timestamp::now())?;
+    let server = Server::start(&repository).await?;
+    let (url, root) = (server.url(), repository.root_json(1)?);
+    let old = repository.all();
+    repository.padding.insert(Role::Targets, 240 * 1024);
+    repository.padding.insert(Role::Snapshot, 110 * 1024);
+    repository.publish_target(second.as_bytes())?;
+    let mut lab = Lab::start(&["a"]).await?;
+    let ca = lab.folder.join("mirror-ca.pem");
+    std::fs::write(&ca, server.ca())?;
+    let flag = ["--tuf-ca-file".to_owned(), ca.display().to_string()];
+    lab.apply(&keyless()).await?;
+    lab.apply(&trust_root(&url, &root, "24h")).await?;
+    let operator = lab.operator_flagged(&flag).await?;
+    operator.ready().await?;
+    let status = refreshed(&lab, "True Refreshed").await?;
+    assert_eq!(status.digest, Some(digest(&second)?));
+    let maps = Api::<ConfigMap>::namespaced(lab.client.clone(), NAMESPACE);
+    process::wait_for("all of it to be kept", SOON, async || {
+        let kept = maps.get_opt("nodeseal-tuf-own").await?;
+        let kept = kept.and_then(|kept| kept.data).unwrap_or_default();
+        let bytes: usize = kept.values().map(String::len).sum();
+        Ok((bytes > 350 * 1024).then_some(()))
+    })
+    .await?;
+
+    // The next process knows it, whatever the mirror serves now.
+    drop(operator);
+    repository.put_back(old);
+    let operator = lab.operator_flagged(&flag).await?;
+    operator.ready().await?;
+    lab.apply(&trust_root(&url, &root, "23h")).await?;
+    let failed = refreshed(&lab, "False Rollback").await;
+    let failed = failed.with_context(|| operator.process.log())?;
+    assert_eq!(failed.digest, Some(digest(&second)?));
+    assert_eq!(condition_of(&failed.conditions, "Ready"), "True Resolved");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_mirror_with_an_authority_that_the_operator_does_not_know_is_not_ready() -> Result<()> {
     let content = trusted_root()?;
     let repository = TufRepository::new("trusted_root.json", content.as_bytes(), Timestamp::now())?;

@@ -147,6 +147,11 @@ async fn nothing_is_asked_while_what_is_kept_cannot_be_read() -> Result<()> {
     for failed in [
         Fetched::Unreadable("timed out".to_owned()),
         Fetched::Forbidden,
+        // It is there, and too long.
+        Fetched::Found(Found {
+            values: [("state".to_owned(), Some(Err("it is too long".to_owned())))].into(),
+            known: vec!["state".to_owned()],
+        }),
     ] {
         let mut cluster = Cluster::new(source(&lab), lab.now);
         cluster.kept = failed;
