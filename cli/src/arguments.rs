@@ -33,7 +33,7 @@ impl Asked {
         if self.filename.is_empty() {
             return cluster::runtime()?.block_on(async {
                 let client = cluster::connect(&self.cluster).await?;
-                policies::given(&client).await
+                policies::given(&client, self.namespace.as_deref()).await
             });
         }
         let loaded = input::load(&self.filename);

@@ -33,8 +33,8 @@ const BUNDLES: usize = 64;
 /// What an object of the cluster is called where a file would be named.
 const PLACE: &str = "cluster";
 
-/// Reads and checks everything.
-pub(crate) async fn given(client: &Client) -> Result<Given, Trouble> {
+/// Reads and checks everything, to answer about a pod of this namespace.
+pub(crate) async fn given(client: &Client, namespace: Option<&str>) -> Result<Given, Trouble> {
     let (cluster, own, roots, configs) = futures::try_join!(
         objects::<ClusterImageSignaturePolicy>(client),
         objects::<ImageSignaturePolicy>(client),
@@ -71,6 +71,9 @@ pub(crate) async fn given(client: &Client) -> Result<Given, Trouble> {
     // In the order of their names, whichever came first.
     sources.sort_by(|a, b| a.name.cmp(&b.name));
     refused.sort();
+    let here = |object: &&Value| !resolve::is_elsewhere(&called(object), namespace);
+    let needed = resolve::references(all.iter().copied().filter(here));
+    refused.retain(|(reference, _)| needed.iter().any(|it| it.is(reference)));
     let mut loaded = load::load(&sources);
     for Problem { line, column, .. } in &mut loaded.problems {
         // Nobody has written the lines that were read.
@@ -81,7 +84,9 @@ pub(crate) async fn given(client: &Client) -> Result<Given, Trouble> {
     } else {
         Forms::default()
     };
-    Ok(resolve::given(loaded, &digests, &refused, &forms))
+    Ok(resolve::given(
+        loaded, &digests, &refused, &forms, namespace,
+    ))
 }
 
 /// Whether something is to be looked up in what nodes have.
@@ -116,11 +121,16 @@ fn id(object: &Value) -> PolicyId {
     }
 }
 
+/// An object as problems name it.
+fn called(object: &Value) -> String {
+    let kind = object["kind"].as_str().unwrap_or_default();
+    format!("{kind}/{}", id(object))
+}
+
 /// An object as a file, with what its author wrote and nothing else.
 fn source(object: &Value) -> Source {
     let mut object = object.clone();
-    let kind = object["kind"].as_str().unwrap_or_default();
-    let name = format!("{PLACE}:{kind}/{}", id(&object));
+    let name = format!("{PLACE}:{}", called(&object));
     if let Some(fields) = object.as_object_mut() {
         fields.remove("status");
     }

@@ -19,6 +19,21 @@ pub(super) struct Reference {
     pub(super) keys: BTreeSet<String>,
 }
 
+impl Reference {
+    /// Whether both lead to the same object.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        (self.kind, &self.namespace, &self.name) == (other.kind, &other.namespace, &other.name)
+    }
+}
+
+/// Whether this is a policy of another namespace than the one that is asked about, by what problems call
+/// it: `ImageSignaturePolicy/NAMESPACE/NAME`. No such policy takes part in the answer.
+pub(super) fn is_elsewhere(object: &str, namespace: Option<&str>) -> bool {
+    let own = object.strip_prefix("ImageSignaturePolicy/");
+    let own = own.and_then(|own| own.split_once('/'));
+    own.is_some_and(|(own, _)| Some(own) != namespace)
+}
+
 /// What nodes shall run.
 #[derive(Debug, Default)]
 pub(super) struct Forms {
@@ -85,14 +100,23 @@ pub(super) fn references<'a>(objects: impl Iterator<Item = &'a Value>) -> Vec<Re
 }
 
 /// Puts what was checked together with what nodes have. `digests` is what the operator says of each
-/// policy in force, `refused` what the user may not read and why.
+/// policy in force, `refused` what the user may not read and why. What is wrong with policies of other
+/// namespaces than this one is left out: whoever may write one must not keep everybody else from an
+/// answer.
 pub(super) fn given(
     loaded: Loaded,
     digests: &BTreeMap<PolicyId, String>,
     refused: &[(Reference, String)],
     forms: &Forms,
+    namespace: Option<&str>,
 ) -> Given {
     let mut problems = loaded.problems;
+    problems.retain(|problem| {
+        let place = problem.file.split_once(':').map(|(_, place)| place);
+        let places = [Some(problem.object.as_str()), place];
+        let mut places = places.into_iter().flatten();
+        !places.any(|place| is_elsewhere(place, namespace))
+    });
     let mut policies: Vec<Policy> = loaded.policies.into_iter().map(|it| it.policy).collect();
     let mut missing = false;
     for invalid in &loaded.invalid {
@@ -120,7 +144,7 @@ pub(super) fn given(
                     problem.severity = Severity::Warning;
                 }
             }
-            None => missing = true,
+            None => missing |= !is_elsewhere(&invalid.object, namespace),
         }
     }
     let incomplete = missing && !refused.is_empty();

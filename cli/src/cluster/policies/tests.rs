@@ -81,7 +81,7 @@ fn a_key_that_may_not_be_read_is_taken_as_nodes_have_it() {
     let refused = [(reference(), "forbidden".to_owned())];
 
     let digests = [(id.clone(), digest)].into();
-    let given_ = given(loaded.clone(), &digests, &refused, &forms());
+    let given_ = given(loaded.clone(), &digests, &refused, &forms(), None);
     assert!(given_.bundle.policy(&id).is_some());
     assert!(!given_.incomplete && !given_.has_errors());
     assert!(
@@ -97,7 +97,7 @@ fn a_key_that_may_not_be_read_is_taken_as_nodes_have_it() {
         (BTreeMap::new(), forms()),
         (digests, Forms::default()),
     ] {
-        let given = given(loaded.clone(), &digests, &refused, &forms);
+        let given = given(loaded.clone(), &digests, &refused, &forms, None);
         assert!(given.bundle.policy(&id).is_none());
         assert!(given.incomplete);
         let named = given
@@ -111,7 +111,13 @@ fn a_key_that_may_not_be_read_is_taken_as_nodes_have_it() {
 fn a_policy_that_is_wrong_is_wrong_and_not_unreadable() {
     let mut wrong = policy(&json!({ "data": KEY }));
     wrong["spec"]["scopes"] = json!(["busybox"]);
-    let given = given(checked(&wrong), &BTreeMap::new(), &[], &Forms::default());
+    let given = given(
+        checked(&wrong),
+        &BTreeMap::new(),
+        &[],
+        &Forms::default(),
+        None,
+    );
     assert!(given.has_errors() && !given.incomplete);
 }
 
@@ -121,7 +127,13 @@ fn a_trust_root_that_only_the_operator_can_fetch_is_no_fault_by_itself() {
         "apiVersion": crds::API_VERSION, "kind": "TrustRoot",
         "metadata": { "name": "sigstore" }, "spec": { "tuf": {} },
     });
-    let given = given(checked(&root), &BTreeMap::new(), &[], &Forms::default());
+    let given = given(
+        checked(&root),
+        &BTreeMap::new(),
+        &[],
+        &Forms::default(),
+        None,
+    );
     assert!(!given.has_errors(), "{:?}", given.problems);
 }
 
@@ -135,6 +147,67 @@ fn a_configuration_that_was_deleted_stays_as_nodes_have_it() {
         bundles: vec![Bundle::new(settings.clone(), [])],
     };
     let loaded = checked(&policy(&json!({ "data": KEY })));
-    let given = given(loaded, &BTreeMap::new(), &[], &forms);
+    let given = given(loaded, &BTreeMap::new(), &[], &forms, None);
     assert_eq!(given.bundle.settings(), &settings);
+}
+
+#[test]
+fn what_is_wrong_in_another_namespace_keeps_nobody_from_an_answer() {
+    let named = |kind: &str, namespace: Option<&str>, key: &Value, scope: &str| {
+        let mut object = policy(key);
+        object["kind"] = kind.into();
+        if let Some(namespace) = namespace {
+            object["metadata"]["namespace"] = namespace.into();
+        }
+        object["spec"]["scopes"] = json!([scope]);
+        let place = namespace.map(|namespace| format!("{namespace}/"));
+        Source {
+            name: format!("cluster:{kind}/{}p", place.unwrap_or_default()),
+            text: object.to_string(),
+        }
+    };
+    let (cluster, own) = ("ClusterImageSignaturePolicy", "ImageSignaturePolicy");
+    let data = json!({ "data": KEY });
+    let by_secret = json!({ "secretKeyRef": { "name": "keys", "key": "k.pub" } });
+    let good = || named(cluster, None, &data, "a.example");
+    let answer = |wrong: Source, asked| {
+        let loaded = load(&[good(), wrong]);
+        assert!(loaded.has_errors());
+        given(loaded, &BTreeMap::new(), &[], &Forms::default(), asked)
+    };
+    for (key, scope) in [
+        (&data, "busybox"),
+        (&by_secret, "a.example"),
+        (&json!({ "data": 1 }), "a.example"),
+    ] {
+        let wrong = || named(own, Some("tenant"), key, scope);
+        for asked in [None, Some("team")] {
+            let given = answer(wrong(), asked);
+            let problems = &given.problems;
+            assert!(!given.has_errors() && !given.incomplete, "{problems:?}");
+            assert_eq!(given.bundle.policies().count(), 1);
+        }
+        assert!(answer(wrong(), Some("tenant")).has_errors());
+    }
+    let wrong = named(cluster, None, &data, "b.example/*");
+    let wrong = Source {
+        name: "cluster:ClusterImageSignaturePolicy/q".to_owned(),
+        text: wrong.text.replace("\"name\":\"p\"", "\"name\":\"q\""),
+    };
+    assert!(answer(wrong, Some("team")).has_errors());
+
+    // What may not be read matters to those who would need it.
+    let refused = [(
+        Reference {
+            namespace: "tenant".to_owned(),
+            ..reference()
+        },
+        "forbidden".to_owned(),
+    )];
+    let incomplete = |asked| {
+        let loaded = load(&[named(own, Some("tenant"), &by_secret, "a.example")]);
+        given(loaded, &BTreeMap::new(), &refused, &Forms::default(), asked).incomplete
+    };
+    assert!(!incomplete(Some("team")));
+    assert!(incomplete(Some("tenant")));
 }
