@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
+use policy::model::PolicyId;
 
 use super::matters::Matter;
 use super::{Subject, Topic};
@@ -11,10 +12,46 @@ use super::{Subject, Topic};
 pub(crate) const PAUSE: SignedDuration = SignedDuration::from_mins(5);
 /// The most notices of all topics within [`MINUTE`].
 pub(crate) const MOST: usize = 60;
+/// Of those at most so many are not about nodes: a quarter is kept for them.
+pub(crate) const MOST_OF_OTHERS: usize = 45;
+/// And of those at most so many are about policies of namespaces: tenants, who may make up ever new
+/// names, do not keep what the cluster's own have to tell.
+pub(crate) const MOST_OF_TENANTS: usize = 30;
 const MINUTE: SignedDuration = SignedDuration::from_mins(1);
 /// What is older when a process begins to tell is no news: whoever told before it has told it, and
 /// the API server keeps events for about as long.
 const OLD: SignedDuration = SignedDuration::from_hours(1);
+
+/// Whose notices they are; each may take up some of the room of those after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Party {
+    Tenants,
+    Cluster,
+    Nodes,
+}
+
+impl Party {
+    const ALL: [Self; 3] = [Self::Tenants, Self::Cluster, Self::Nodes];
+
+    fn of(topic: &Topic) -> Self {
+        match &topic.subject {
+            Subject::Policy(PolicyId::Namespaced { .. }) => Self::Tenants,
+            Subject::Policy(PolicyId::Cluster { .. }) | Subject::Config | Subject::TrustRoot(_) => {
+                Self::Cluster
+            }
+            Subject::Node(_) => Self::Nodes,
+        }
+    }
+
+    /// The most notices within [`MINUTE`] of it and those before it.
+    fn most(self) -> usize {
+        match self {
+            Self::Tenants => MOST_OF_TENANTS,
+            Self::Cluster => MOST_OF_OTHERS,
+            Self::Nodes => MOST,
+        }
+    }
+}
 
 /// What was told. It is kept in memory: a process that begins anew tells what it finds by the names
 /// that it had, so that what was told is found told.
@@ -29,7 +66,7 @@ pub(crate) struct Teller {
     /// Since when topics wait to be told.
     waiting: BTreeMap<Topic, Timestamp>,
     /// When notices of the last minute were told, the oldest first.
-    recent: VecDeque<Timestamp>,
+    recent: VecDeque<(Timestamp, Party)>,
 }
 
 impl Teller {
@@ -69,15 +106,18 @@ impl Teller {
             })
             .collect();
         due.sort();
-        due.truncate(MOST.saturating_sub(self.recent.len()));
         due.into_iter()
             .filter_map(|(_, _, topic)| {
+                let party = Party::of(&topic);
+                if self.full(party).is_some() {
+                    return None;
+                }
                 let new = news.remove(&topic)?;
                 let keys = matters.get(&topic)?.items.keys().cloned();
                 self.told.insert(topic.clone(), keys.collect());
                 self.last.insert(topic.clone(), now);
                 self.waiting.remove(&topic);
-                self.recent.push_back(now);
+                self.recent.push_back((now, party));
                 Some((topic, new))
             })
             .collect()
@@ -92,7 +132,7 @@ impl Teller {
         });
         let within = |then: Timestamp, span| then <= now && now.duration_since(then) < span;
         self.last.retain(|_, then| within(*then, PAUSE));
-        self.recent.retain(|then| within(*then, MINUTE));
+        self.recent.retain(|(then, _)| within(*then, MINUTE));
     }
 
     fn begin(&mut self, matters: &BTreeMap<Topic, Matter>, now: Timestamp) {
@@ -107,17 +147,24 @@ impl Teller {
         }
     }
 
+    /// Until when there is no room for a notice of this party, if there is none.
+    fn full(&self, party: Party) -> Option<Timestamp> {
+        let limits = Party::ALL.into_iter().filter(|limit| *limit >= party);
+        let full = limits.filter_map(|limit| {
+            let mut within = self.recent.iter().filter(|(_, party)| *party <= limit);
+            let first = within.next()?;
+            (within.count() + 1 >= limit.most()).then(|| first.0.checked_add(MINUTE).ok())?
+        });
+        full.max()
+    }
+
     /// When something that waits may be told.
     pub(crate) fn deadline(&self) -> Option<Timestamp> {
-        let full = self
-            .recent
-            .front()
-            .filter(|_| self.recent.len() >= MOST)
-            .and_then(|first| first.checked_add(MINUTE).ok());
+        let full = Party::ALL.map(|party| self.full(party));
         let free = |topic: &Topic| {
             let held = self.last.get(topic);
             let held = held.and_then(|last| last.checked_add(PAUSE).ok());
-            held.max(full)
+            held.max(full.get(Party::of(topic) as usize).copied().flatten())
         };
         self.waiting
             .iter()

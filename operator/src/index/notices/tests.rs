@@ -1,5 +1,5 @@
 use super::matters::Item;
-use super::teller::{MOST, PAUSE};
+use super::teller::{MOST, MOST_OF_OTHERS, MOST_OF_TENANTS, PAUSE};
 use super::*;
 
 fn at(second: i64) -> Timestamp {
@@ -123,6 +123,48 @@ fn at_most_sixty_are_told_in_a_minute_and_policies_first() {
         "who waits longest goes first"
     );
     assert_eq!(told(&mut teller, &all, 600), [""; 0]);
+}
+
+#[test]
+fn policies_under_ever_new_names_do_not_keep_what_nodes_have_to_tell() {
+    let mut teller = Teller::default();
+    let new = |second: i64| {
+        (0..100).map(move |n| Topic {
+            subject: Subject::Policy(PolicyId::Namespaced {
+                namespace: "tenant".to_owned(),
+                name: format!("p{second}-{n}"),
+            }),
+            kind: NoticeKind::ImagesRefused,
+        })
+    };
+    for second in (0..600).step_by(10) {
+        let tenants = new(second).map(|topic| (topic, &["x"][..]));
+        let mut all: Vec<(Topic, &[&str])> = tenants.collect();
+        if second == 300 {
+            all.extend((0..15).map(|n| (node(&format!("n{n:02}")), &["x"][..])));
+            all.extend((0..15).map(|n| (policy(&format!("c{n:02}")), &["x"][..])));
+            let told = told(&mut teller, &all, second);
+            for begins in ["n", "c"] {
+                let told = told.iter().filter(|one| one.starts_with(begins));
+                assert_eq!(told.count(), 15, "{begins}");
+            }
+        } else {
+            let told = told(&mut teller, &all, second);
+            let expected = if second % 60 == 0 { MOST_OF_TENANTS } else { 0 };
+            assert_eq!(told.len(), expected, "{second}");
+            assert_eq!(teller.deadline(), Some(at(second - second % 60 + 60)));
+        }
+    }
+    // The cluster's own policies leave a quarter to nodes as well.
+    let mut teller = Teller::default();
+    let names: Vec<String> = (0..100).map(|n| format!("c{n}")).collect();
+    let mut all: Vec<(Topic, &[&str])> = names
+        .iter()
+        .map(|name| (policy(name), &["x"][..]))
+        .collect();
+    assert_eq!(told(&mut teller, &all, 0).len(), MOST_OF_OTHERS);
+    all.push((node("late"), &["x"]));
+    assert_eq!(told(&mut teller, &all, 1), ["late: x"]);
 }
 
 #[test]
