@@ -147,6 +147,12 @@ fn what_cannot_be_read_says_why_and_what_to_do() {
             ),
         ),
         (
+            Unavailable::NoKey { known: Vec::new() },
+            format!(
+                "NotFound {field}.key: Secret team/keys has no key `k`: add it, or correct the reference"
+            ),
+        ),
+        (
             Unavailable::NoKey {
                 known: std::iter::once("never-TO_be-seen".repeat(3))
                     .chain((0..11).map(|number| format!("k{number}")))

@@ -133,10 +133,13 @@ pub(super) fn referenced<K: Keys>(
             (field.to_owned(), Reason::NotFound, message)
         }
         Err(Unavailable::NoKey { known }) => {
-            let known = some_of(&known, MOST_KNOWN);
-            let message = format!(
-                "{object} has no key {key}, it has {known}: add it, or correct the reference"
-            );
+            // Of a Secret nobody is told what else is in it.
+            let known = match known.as_slice() {
+                [] => String::new(),
+                known => format!(", it has {}", some_of(known, MOST_KNOWN)),
+            };
+            let message =
+                format!("{object} has no key {key}{known}: add it, or correct the reference");
             (format!("{field}.key"), Reason::NotFound, message)
         }
         Err(Unavailable::NotPermitted) => {

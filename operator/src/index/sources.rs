@@ -49,7 +49,8 @@ pub struct Found {
     /// Of each key that was asked for the value: nothing where there is none, and an error where
     /// it is no text.
     pub values: BTreeMap<String, Option<Result<String, String>>>,
-    /// The keys that there are, for messages.
+    /// The keys that there are, for messages; none of a Secret, whose names are as much its own as what
+    /// they hold.
     pub known: Vec<String>,
 }
 

@@ -67,3 +67,45 @@ async fn secrets_are_read_by_name_and_where_a_namespace_allows_it() -> Result<()
     assert!(read.count() > 0);
     Ok(())
 }
+
+#[tokio::test]
+async fn names_of_other_keys_are_in_no_status() -> Result<()> {
+    let mut lab = Lab::start().await?;
+    lab.apply(&json!({
+        "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "team" },
+    }))
+    .await?;
+    lab.apply(&json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": { "name": "keys", "namespace": "team" },
+        "stringData": { "k": pem(), "customer-of-ours": "x" },
+    }))
+    .await?;
+    lab.apply(&reader("team")).await?;
+    let key = |key: &str| json!({ "secretKeyRef": { "name": "keys", "key": key } });
+    for (name, key) in [("good", key("k")), ("wrong", key("absent"))] {
+        lab.apply(&policy("team", name, &["registry.example/a"], &key))
+            .await?;
+    }
+    lab.start_operator().await?;
+    let (good, wrong) = (
+        ("ImageSignaturePolicy", "team", "good"),
+        ("ImageSignaturePolicy", "team", "wrong"),
+    );
+    lab.condition(good, "Resolved", "True Resolved").await?;
+    let message = lab.condition(wrong, "Resolved", "False NotFound").await?;
+    assert!(
+        message.contains("Secret team/keys has no key `absent`: add it"),
+        "{message}"
+    );
+    for (kind, namespace, name) in [good, wrong] {
+        let object = lab.get(kind, namespace, name).await?;
+        let status = object.map(|object| object["status"].to_string());
+        let status = status.unwrap_or_default();
+        assert!(
+            !status.is_empty() && !status.contains("customer"),
+            "{status}"
+        );
+    }
+    Ok(())
+}
