@@ -1,10 +1,13 @@
 //! One refresh.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
+use sigstore_tuf::transport::FetchFuture;
 use sigstore_tuf::{Metadata, Repository, Snapshot, TrustedMetadataSet, Updater, UpdaterConfig};
 
 use super::state::{self, State};
-use super::store::{Files, Store};
+use super::store::{Files, ROOTS, Store};
 use super::{Failure, Origin, Why};
 
 const KIB: u64 = 1024;
@@ -24,7 +27,7 @@ pub struct Answer {
 /// can be kept.
 pub(crate) fn limits() -> UpdaterConfig {
     let mut config = UpdaterConfig::default();
-    config.root_max_length = 128 * KIB;
+    config.root_max_length = 32 * KIB;
     config.timestamp_max_length = 16 * KIB;
     config.snapshot_max_length = 128 * KIB;
     config.targets_max_length = 256 * KIB;
@@ -44,8 +47,18 @@ pub async fn refresh(
     deadline: std::time::Duration,
 ) -> Answer {
     let store = Store::new(before.map(State::files).unwrap_or_default());
-    let attempt = attempt(repository, origin, store.clone(), now);
-    let result = match tokio::time::timeout(deadline, attempt).await {
+    let attempts = async {
+        let repository = Arc::new(repository);
+        let first = attempt(Shared(Arc::clone(&repository)), origin, store.clone(), now).await;
+        match first {
+            Err(failure) if failure.why == Why::TooLarge => {
+                let again = with_roots_anew(Shared(repository), origin, &store, now).await;
+                again.ok_or(failure)
+            }
+            other => other,
+        }
+    };
+    let result = match tokio::time::timeout(deadline, attempts).await {
         Ok(result) => result,
         Err(_) => Err(Failure::new(
             Why::Unreachable,
@@ -60,6 +73,36 @@ pub async fn refresh(
         at: now,
         result,
         files,
+    }
+}
+
+/// What a mirror may add to a root without a signature stays with what is kept, and may leave no room
+/// for the rest: so the roots are fetched once more. Those that were known must be there again.
+async fn with_roots_anew(
+    repository: impl Repository + 'static,
+    origin: &Origin,
+    store: &Store,
+    now: Timestamp,
+) -> Option<Files> {
+    let (roots, rest): (Files, Files) = store
+        .files()
+        .into_iter()
+        .partition(|(name, _)| name.starts_with(ROOTS));
+    let files = attempt(repository, origin, Store::new(rest), now).await;
+    let all_there = |files: &Files| roots.keys().all(|name| files.contains_key(name));
+    files.ok().filter(all_there)
+}
+
+/// A repository that is asked twice.
+struct Shared<R>(Arc<R>);
+
+impl<R: Repository> Repository for Shared<R> {
+    fn fetch_metadata<'a>(&'a self, name: &'a str, max_length: u64) -> FetchFuture<'a> {
+        self.0.fetch_metadata(name, max_length)
+    }
+
+    fn fetch_target<'a>(&'a self, path: &'a str, max_length: u64) -> FetchFuture<'a> {
+        self.0.fetch_target(path, max_length)
     }
 }
 

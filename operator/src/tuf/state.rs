@@ -114,10 +114,14 @@ impl State {
         next
     }
 
-    /// Leaves the largest files of a refresh that failed out until the rest can be kept.
+    /// Leaves the largest files of a refresh that failed out until the rest can be kept, roots first:
+    /// those are fetched again, and what the others remember would be lost.
     fn bound(&mut self) {
         while self.to_text().len() > MAX_STATE {
-            let largest = self.ahead.iter().max_by_key(|(_, text)| text.len());
+            let largest = self
+                .ahead
+                .iter()
+                .max_by_key(|(name, text)| (name.starts_with(ROOTS), text.len()));
             let Some(name) = largest.map(|(name, _)| name.clone()) else {
                 return;
             };

@@ -45,8 +45,68 @@ async fn a_file_that_is_too_large_is_refused() -> Result<()> {
         lab.refused(Why::TooLarge).await;
     }
     let mut lab = next().await?;
-    lab.repository.put("2.root.json", vec![b' '; 300 * 1024]);
+    lab.repository.put("2.root.json", vec![b' '; 33 * 1024]);
     lab.refused(Why::TooLarge).await;
+    Ok(())
+}
+
+/// Blanks that nobody has signed.
+fn pad_roots(lab: &Lab, versions: std::ops::RangeInclusive<u64>) -> Result<()> {
+    for version in versions {
+        let name = format!("{version}.root.json");
+        let mut root = lab.repository.file(&name)?;
+        root.resize(30 * 1024, b' ');
+        lab.repository.put(&name, root);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn roots_that_a_mirror_padded_do_not_outlive_it() -> Result<()> {
+    let mut lab = Lab::refreshed().await?;
+    for _ in 0..34 {
+        lab.repository.renew_root()?;
+    }
+    lab.repository.publish_target(trusted_root().as_bytes())?;
+    let signed = lab.repository.all();
+    // So much that nothing can be kept.
+    pad_roots(&lab, 2..=35)?;
+    lab.refused(Why::TooLarge).await;
+    lab.repository.put_back(signed.clone());
+    lab.good().await;
+
+    // So much that there is room for what is there, and for no more.
+    let mut lab = Lab::refreshed().await?;
+    for _ in 0..24 {
+        lab.repository.renew_root()?;
+    }
+    let signed = lab.repository.all();
+    pad_roots(&lab, 2..=25)?;
+    lab.good().await;
+    let kept = lab.state.as_ref().unwrap().to_text().len();
+    assert!(kept > 700 * 1024, "{kept}");
+    lab.repository.padding.insert(Role::Targets, 240 * 1024);
+    lab.repository.publish_target(trusted_root().as_bytes())?;
+    lab.refused(Why::TooLarge).await;
+    // Roots that were known must not be gone for that.
+    let padded = lab.repository.all();
+    for name in signed.keys().filter(|name| name.ends_with(".root.json")) {
+        let version: u64 = name.split('.').next().unwrap_or_default().parse()?;
+        if version < 25 {
+            lab.repository.put(name, signed[name].clone());
+        } else {
+            lab.repository.remove(name);
+        }
+    }
+    lab.refused(Why::TooLarge).await;
+    lab.repository.put_back(padded);
+    for (name, root) in signed
+        .iter()
+        .filter(|(name, _)| name.ends_with(".root.json"))
+    {
+        lab.repository.put(name, root.clone());
+    }
+    lab.good().await;
     Ok(())
 }
 
@@ -65,13 +125,13 @@ async fn a_target_that_says_it_is_too_large_is_not_fetched() -> Result<()> {
 async fn a_repository_that_cannot_be_kept_whole_is_refused() -> Result<()> {
     let mut lab = Lab::refreshed().await?;
     for (role, kib) in [
-        (Role::Root, 110),
+        (Role::Root, 28),
         (Role::Snapshot, 110),
         (Role::Targets, 240),
     ] {
         lab.repository.padding.insert(role, kib * 1024);
     }
-    for _ in 0..6 {
+    for _ in 0..24 {
         lab.repository.renew_root()?;
     }
     lab.repository.publish_target(trusted_root().as_bytes())?;
