@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Write as _};
 
+use policy::text::is_deceptive;
+
 /// The most bytes of a whole line on stdout. containerd keeps 32 KiB; people read one line.
 pub const MAX_LINE: usize = 1024;
 /// The most bytes of one value that comes from a registry or a file inside a message.
@@ -222,13 +224,6 @@ pub fn bounded(text: &str, limit: usize) -> String {
 #[must_use]
 pub fn quoted(text: &str) -> String {
     format!("`{}`", bounded(text, MAX_QUOTED))
-}
-
-/// Control characters, line and paragraph separators, and the marks that reorder or hide text.
-fn is_deceptive(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ pub use self::error::{CertificateError, CertificateKeyError};
 use crate::digest::Digest;
 use crate::key::{KeyError, PublicKey};
 use crate::pem;
+use crate::text::is_deceptive;
 
 /// The most certificates of one text.
 pub const MAX_CERTIFICATES: usize = 32;
@@ -295,7 +296,7 @@ fn printable(name: &str) -> String {
     if name.is_empty() {
         return "with an empty subject".to_owned();
     }
-    let clean = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    let clean = |c: char| if is_deceptive(c) { '\u{fffd}' } else { c };
     let mut shown: String = name.chars().take(MAX_SUBJECT).map(clean).collect();
     if name.chars().nth(MAX_SUBJECT).is_some() {
         shown.push('…');

@@ -7,6 +7,7 @@ use crds::types::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use policy::problem::Reason;
+use policy::text::is_deceptive;
 
 use crate::status::Status;
 
@@ -129,7 +130,7 @@ fn unverified(status: &Status) -> Option<UnverifiedImages> {
 
 /// A name that whoever writes a pod may have chosen, as it may stand on a terminal.
 fn plain(image: &str) -> String {
-    let shown = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    let shown = |c: char| if is_deceptive(c) { '\u{fffd}' } else { c };
     cut(&image.chars().map(shown).collect::<String>(), IMAGE)
 }
 

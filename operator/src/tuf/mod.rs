@@ -240,7 +240,7 @@ fn chain(error: &dyn std::error::Error) -> String {
     }
     words
         .chars()
-        .filter(|c| !c.is_control())
+        .filter(|c| !policy::text::is_deceptive(*c))
         .take(500)
         .collect()
 }

@@ -7,7 +7,7 @@ use super::check::{self, Kind};
 use super::keys::{self, LogId, Refusal};
 use super::{Authority, LogKey, MAX_BYTES, Parts, TrustError, TrustProblem, TrustRoot, Window};
 use crate::certificate::Certificate;
-use crate::text::is_plain;
+use crate::text::is_deceptive;
 
 const MEDIA_TYPES: [&str; 3] = [
     "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
@@ -49,7 +49,7 @@ impl TrustRoot {
                 .media_type
                 .chars()
                 .take(100)
-                .filter(|c| !c.is_control())
+                .filter(|c| !is_deceptive(*c))
                 .collect();
             return Err(TrustError::new("mediaType", TrustProblem::MediaType(shown)));
         }
@@ -89,13 +89,7 @@ fn read(text: &str) -> Result<Wire, TrustError> {
 /// What a parser says holds parts of the text, which a terminal must not obey.
 fn plain(text: &str) -> String {
     text.chars()
-        .map(|c| {
-            if is_plain(c.encode_utf8(&mut [0; 4])) {
-                c
-            } else {
-                '\u{fffd}'
-            }
-        })
+        .map(|c| if is_deceptive(c) { '\u{fffd}' } else { c })
         .collect()
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use policy::text::is_deceptive;
+
 use super::matters::Matter;
 
 /// The most bytes of a note, as the API server has it.
@@ -41,9 +43,9 @@ pub(crate) fn on(nodes: &BTreeSet<&str>) -> String {
     }
 }
 
-/// The words with nothing in them that moves a terminal's cursor.
+/// The words with nothing in them that moves a terminal's cursor or reorders the line.
 pub(crate) fn plain(text: &str) -> String {
-    let shown = |c: char| if c.is_control() { ' ' } else { c };
+    let shown = |c: char| if is_deceptive(c) { ' ' } else { c };
     text.chars().map(shown).collect()
 }
 
