@@ -1,10 +1,12 @@
 //! As much work as he can make for the operator and the nodes.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use e2e::process;
+use kube::api::{DeleteParams, DynamicObject, PostParams};
 use serde_json::{Value, json};
 
 use super::{OWN, Scene};
-use crate::lab::{OPERATOR, pem, policy};
+use crate::lab::{OPERATOR, SOON, api_of, pem, policy};
 
 pub(super) async fn attempts(scene: &mut Scene) -> Result<()> {
     huge(scene).await?;
@@ -140,4 +142,72 @@ async fn flapping(scene: &mut Scene) -> Result<()> {
         format!("60 changes made {made} bundles"),
     );
     scene.clean().await
+}
+
+/// Policies that are as large as what keeps them admits, which is etcd: no status fits beside.
+pub(super) async fn full(scene: &mut Scene) -> Result<()> {
+    let api = api_of(
+        &scene.attacker,
+        crds::API_VERSION,
+        "ImageSignaturePolicy",
+        OWN,
+    );
+    let create = async |name: &str, labels: usize| -> Result<bool> {
+        let object: DynamicObject = serde_json::from_value(labelled(name, labels))?;
+        match api.create(&PostParams::default(), &object).await {
+            Ok(_) => Ok(true),
+            Err(kube::Error::Api(status)) if status.message.contains("too large") => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    };
+    // As many labels as are admitted; the objects on the way there are deleted.
+    let (mut fits, mut beyond) = (1000, 4000);
+    while beyond - fits > 1 {
+        let (name, middle) = (
+            format!("try-{fits}-{beyond}"),
+            usize::midpoint(fits, beyond),
+        );
+        if create(&name, middle).await? {
+            api.delete(&name, &DeleteParams::default()).await?;
+            fits = middle;
+        } else {
+            beyond = middle;
+        }
+    }
+    for number in 0..4 {
+        assert!(create(&format!("full-{number}"), fits).await?, "{fits}");
+    }
+    let refused = async || {
+        let mut refused = scene.lab.requests_of(OPERATOR)?;
+        refused.retain(|r| r.name.starts_with("full-") && r.code >= 400);
+        Ok((refused.len() >= 4).then_some(refused))
+    };
+    let refused = process::wait_for("their statuses to be refused", SOON, refused).await?;
+    for host in ["full", "fuller", "fullest"] {
+        scene.others_go_on(host).await?;
+    }
+    let first = refused.first().context("a request")?;
+    scene.tell(
+        "policies that have no room for their status",
+        format!("{} labels; the status is refused with {}", fits, first.code),
+    );
+    scene.clean().await
+}
+
+/// A policy with so many labels of some hundred bytes.
+fn labelled(name: &str, labels: usize) -> Value {
+    let mut object = policy(
+        OWN,
+        name,
+        &["registry.example/full"],
+        &json!({ "data": pem() }),
+    );
+    let tail = "x".repeat(60);
+    let label = |number: usize| {
+        let key = format!("l{number}.{tail}.{tail}.{tail}/{tail}");
+        (key, tail.clone().into())
+    };
+    let all: serde_json::Map<String, Value> = (0..labels).map(label).collect();
+    object["metadata"]["labels"] = all.into();
+    object
 }

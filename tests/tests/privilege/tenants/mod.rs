@@ -218,3 +218,8 @@ async fn a_tenant_learns_nothing_from_keys() -> Result<()> {
 async fn a_tenant_makes_work_for_himself_only() -> Result<()> {
     tried(4, load::attempts).await
 }
+
+#[tokio::test]
+async fn an_object_that_has_no_room_for_its_status_slows_nobody_else() -> Result<()> {
+    tried(1, load::full).await
+}
