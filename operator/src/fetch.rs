@@ -115,16 +115,15 @@ async fn follow(
     loop {
         let stream = watcher::watch_object(api.clone(), &source.name).default_backoff();
         let mut stream = std::pin::pin!(stream);
-        let mut item = match tokio::time::timeout(DEADLINE, stream.next()).await {
-            Ok(item) => item,
-            Err(_) => {
-                let fetched = no_answer();
-                let event = Event::Source(source.clone(), fetched);
-                if events.send(event).await.is_err() {
-                    return;
-                }
-                stream.next().await
+        let first = tokio::time::timeout(DEADLINE, stream.next()).await;
+        let mut item = if let Ok(item) = first {
+            item
+        } else {
+            let event = Event::Source(source.clone(), no_answer());
+            if events.send(event).await.is_err() {
+                return;
             }
+            stream.next().await
         };
         loop {
             let fetched = match item {

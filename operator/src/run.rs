@@ -225,9 +225,10 @@ impl Loop {
         self.metrics.turned(self.synced, self.took);
         let took_ms = u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX);
         tracing::debug!(took_ms, queued = self.queue.len(), "turned over");
-        let deadline = match self.leader {
-            true => self.index.deadline(now),
-            false => self.index.is_behind().then_some(now),
+        let deadline = if self.leader {
+            self.index.deadline(now)
+        } else {
+            self.index.is_behind().then_some(now)
         };
         let pause = deadline.map_or(BEAT, |deadline| {
             let left = Duration::try_from(deadline.duration_since(now)).unwrap_or_default();

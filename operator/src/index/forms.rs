@@ -188,8 +188,8 @@ impl Forms {
                 continue;
             }
             if entry.compiled.is_none() {
-                let lost = last.is_some_and(|last| last.lost(object));
-                if budget.admits(object) || lost {
+                let is_lost = last.is_some_and(|last| last.lost(object));
+                if budget.admits(object) || is_lost {
                     entry.compiled = compile(object, sources, roots);
                 } else {
                     self.behind = true;

@@ -37,8 +37,11 @@ fn yaml_files(folder: &Path) -> Result<Vec<(String, String)>> {
     let entries = fs::read_dir(folder).with_context(|| format!("read {}", folder.display()))?;
     for entry in entries {
         let path = entry?.path();
+        let is_yaml = path
+            .extension()
+            .is_some_and(|extension| extension == "yaml");
         let name = path.file_name().and_then(|name| name.to_str());
-        if let Some(name) = name.filter(|name| name.ends_with(".yaml")) {
+        if let Some(name) = name.filter(|_| is_yaml) {
             let text =
                 fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
             files.push((name.to_owned(), text));

@@ -42,7 +42,9 @@ async fn own_status(scene: &mut Scene) -> Result<()> {
     );
     object["status"] = json!({ "digest": "sha256:forged" });
     let written = scene.write(&object).await?;
-    assert!(written["status"].is_null(), "{written}");
+    // What the definition has by default, which says that nobody has looked at it.
+    let fresh = json!({ "observedGeneration": -1 });
+    assert_eq!(written["status"], fresh, "{written}");
     let api = crate::lab::api_of(
         &scene.attacker,
         crds::API_VERSION,
