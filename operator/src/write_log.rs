@@ -180,6 +180,7 @@ mod tests {
             uid: "u".to_owned(),
             bundle: "sha256-x".to_owned(),
             record: None,
+            version: 1,
         }
     }
 

@@ -15,10 +15,11 @@ use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::DeserializeGuard;
 use kube::{Api, Client};
 use policy::model::PolicyId;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::index::{Change, Event, STATE_KEY, Write};
+use crate::rollout::Record;
 use crate::tuf::State;
 use crate::{read, rollout, taint, tell};
 
@@ -111,25 +112,11 @@ async fn attempt(
             uid,
             bundle,
             record,
+            version,
         } => {
-            // What is left out here is removed: the record goes with every write.
-            let annotations = record
-                .as_ref()
-                .map(|record| json!({ rollout::ANNOTATION: record.to_text() }));
-            let patch = json!({
-                "apiVersion": API_VERSION,
-                "kind": "NodeImagePolicy",
-                "metadata": {
-                    "name": node,
-                    "annotations": annotations.unwrap_or_else(|| json!({})),
-                    "ownerReferences": [
-                        { "apiVersion": "v1", "kind": "Node", "name": node, "uid": uid },
-                    ],
-                },
-                "spec": { "bundle": bundle },
-            });
+            let patch = Patch::Apply(node_policy(node, uid, bundle, record.as_ref(), *version));
             let api = Api::<DeserializeGuard<NodeImagePolicy>>::all(client);
-            let answer = api.patch(node, &apply(), &Patch::Apply(patch)).await?;
+            let answer = api.patch(node, &apply(), &patch).await?;
             let object = read::node_policy(answer);
             Ok(Some(Event::NodePolicy(Change::Apply(object))))
         }
@@ -193,6 +180,35 @@ async fn attempt(
             Ok(None)
         }
     }
+}
+
+/// What is applied to point a node at a bundle. The API server refuses it where the object is another
+/// version by now: this may be the word of a process that was stopped for long.
+fn node_policy(
+    node: &str,
+    uid: &str,
+    bundle: &str,
+    record: Option<&Record>,
+    version: u64,
+) -> Value {
+    // What is left out here is removed: the record goes with every write.
+    let annotations = record.map(|record| json!({ rollout::ANNOTATION: record.to_text() }));
+    let mut metadata = json!({
+        "name": node,
+        "annotations": annotations.unwrap_or_else(|| json!({})),
+        "ownerReferences": [
+            { "apiVersion": "v1", "kind": "Node", "name": node, "uid": uid },
+        ],
+    });
+    if version > 0 {
+        metadata["resourceVersion"] = version.to_string().into();
+    }
+    json!({
+        "apiVersion": API_VERSION,
+        "kind": "NodeImagePolicy",
+        "metadata": metadata,
+        "spec": { "bundle": bundle },
+    })
 }
 
 async fn policy_status(
@@ -277,6 +293,15 @@ fn gone_is_fine<T>(answer: Result<T, kube::Error>) -> Result<Option<T>, kube::Er
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_decided_upon_an_older_version_is_not_written() {
+        let patch = |version| node_policy("a", "u", "sha256-x", None, version);
+        let pointer = "/metadata/resourceVersion";
+        assert_eq!(patch(7).pointer(pointer), Some(&json!("7")));
+        // There is nothing yet that could be another version.
+        assert_eq!(patch(0).pointer(pointer), None);
+    }
 
     #[tokio::test]
     async fn what_was_under_way_when_the_process_was_stopped_is_not_gone_on_with() {

@@ -34,6 +34,9 @@ pub enum Write {
         bundle: String,
         /// What is written down with it.
         record: Option<Record>,
+        /// The version of the object when this was decided, 0 where there is none: what was written
+        /// since, by whoever leads by then, is not written over.
+        version: u64,
     },
     /// Let a node have these of the product's taints, and all others that it has.
     Taint {
@@ -315,6 +318,7 @@ mod tests {
             uid: "u".to_owned(),
             bundle: bundle.to_owned(),
             record: None,
+            version: 1,
         }
     }
 

@@ -4,8 +4,9 @@
 //! server lets one through. Whoever leads knows until when ([`Leads::holds`]) and asks before each write:
 //! a process that was stopped for longer than that begins no write until it has renewed the lease, and
 //! gives up what it had begun. What it had sent halfway when it was stopped cannot be kept back. Such a
-//! write is harmless: bundles are named by their content, and everything else is applied whole from what
-//! the cluster looked like, so that the new leader sees it and puts it right.
+//! write is harmless: bundles are named by their content, which bundle a node runs is refused by the API
+//! server where somebody has written since, and a status is applied whole from what the cluster looked
+//! like, so that the new leader sees it and puts it right.
 
 mod term;
 

@@ -144,6 +144,7 @@ mod tests {
             uid: "u".to_owned(),
             bundle: bundle.to_owned(),
             record: None,
+            version: 1,
         }
     }
 

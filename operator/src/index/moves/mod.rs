@@ -296,14 +296,16 @@ impl Index {
                 // A node is never pointed at a bundle that is not there.
                 let there = own.and_then(|own| own.bundle.as_ref()) == Some(&given.bundle)
                     || self.bundles.get(&given.bundle).is_some();
+                let version = own.map_or(0, |own| own.meta.version);
                 let write = Write::SetBundle {
                     node: node.name.clone(),
                     uid: node.meta.uid.clone(),
                     bundle: given.bundle.clone(),
                     record: given.record.clone(),
+                    version,
                 };
                 if there {
-                    due.push((write, own.map_or(0, |own| own.meta.version), given.stands));
+                    due.push((write, version, given.stands));
                 }
             }
         }

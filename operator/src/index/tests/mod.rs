@@ -122,6 +122,7 @@ fn a_policy_becomes_a_bundle_then_the_nodes_are_pointed_at_it() {
         uid: world.nodes[node].meta.uid.clone(),
         bundle: name.clone(),
         record: Some(record.clone()),
+        version: 0,
     };
     assert_eq!(second, [set("a"), set("b")]);
     for write in &second {

@@ -297,6 +297,7 @@ fn bundles_go_before_taints_and_taints_before_words() {
         uid: "u".to_owned(),
         bundle: "b".to_owned(),
         record: None,
+        version: 0,
     };
     let status = Write::ConfigStatus {
         status: crds::types::EnforcementConfigStatus::default(),

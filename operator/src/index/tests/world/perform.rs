@@ -16,41 +16,12 @@ impl World {
                 assert!(self.bundles.insert(name, object.clone()).is_none());
                 Some(Event::Bundle(Change::Apply(object)))
             }
-            Write::SetBundle {
-                node,
-                uid,
-                bundle,
-                record,
-            } => {
-                assert!(self.bundles.contains_key(&bundle), "{bundle} is missing");
-                let before = self.node_policies.get(&node).cloned();
-                let changes = before.as_ref().and_then(|own| own.bundle.as_ref()) != Some(&bundle);
-                let meta = self.meta(before.as_ref().map(|own| &own.meta), changes);
-                let mut own = before.unwrap_or(NodePolicyObject {
-                    name: node.clone(),
-                    meta: Meta::default(),
-                    owner: None,
-                    bundle: None,
-                    record: None,
-                    observed: None,
-                    broke: None,
-                    applied: None,
-                    previous: None,
-                    runtime: None,
-                    not_enforcing: None,
-                    unsupported: BTreeMap::new(),
-                    report: None,
-                    news: News::default(),
-                });
-                own.meta = meta;
-                own.owner = Some(uid);
-                // It is read back from its text.
-                own.record = record
-                    .and_then(|record| Record::parse(&record.to_text(), &bundle))
-                    .map(Box::new);
-                own.bundle = Some(bundle);
-                self.node_policies.insert(node, own.clone());
-                Some(Event::NodePolicy(Change::Apply(own)))
+            Write::SetBundle { .. } => {
+                let Some(event) = self.point(write) else {
+                    self.index.failed(write, self.now);
+                    return;
+                };
+                Some(event)
             }
             Write::Taint { node, uid, taints } => {
                 let mut object = self.nodes[&node].clone();
@@ -106,5 +77,51 @@ impl World {
             }
         };
         self.index.done(write, answer);
+    }
+
+    /// Points a node at a bundle, unless its object is another version by now.
+    fn point(&mut self, write: &Write) -> Option<Event> {
+        let Write::SetBundle {
+            node,
+            uid,
+            bundle,
+            record,
+            version,
+        } = write.clone()
+        else {
+            return None;
+        };
+        assert!(self.bundles.contains_key(&bundle), "{bundle} is missing");
+        let before = self.node_policies.get(&node).cloned();
+        if version > 0 && before.as_ref().map(|own| own.meta.version) != Some(version) {
+            return None;
+        }
+        let changes = before.as_ref().and_then(|own| own.bundle.as_ref()) != Some(&bundle);
+        let meta = self.meta(before.as_ref().map(|own| &own.meta), changes);
+        let mut own = before.unwrap_or(NodePolicyObject {
+            name: node.clone(),
+            meta: Meta::default(),
+            owner: None,
+            bundle: None,
+            record: None,
+            observed: None,
+            broke: None,
+            applied: None,
+            previous: None,
+            runtime: None,
+            not_enforcing: None,
+            unsupported: BTreeMap::new(),
+            report: None,
+            news: News::default(),
+        });
+        own.meta = meta;
+        own.owner = Some(uid);
+        // It is read back from its text.
+        own.record = record
+            .and_then(|record| Record::parse(&record.to_text(), &bundle))
+            .map(Box::new);
+        own.bundle = Some(bundle);
+        self.node_policies.insert(node, own.clone());
+        Some(Event::NodePolicy(Change::Apply(own)))
     }
 }
