@@ -37,6 +37,9 @@ impl LogFormat {
     {
         let builder = tracing_subscriber::fmt()
             .with_env_filter(filter)
+            // Where a line cannot be written it is told on stderr otherwise, and the program ends if that
+            // cannot be written either: a full disk behind stderr must end nobody.
+            .log_internal_errors(false)
             .with_writer(writer);
         match self {
             Self::Text => Box::new(builder.with_target(false).with_ansi(colours).finish()),
