@@ -1,6 +1,5 @@
 //! Watches of whole kinds.
 
-use std::borrow::Cow;
 use std::fmt::Debug;
 
 use futures::StreamExt as _;
@@ -33,13 +32,23 @@ pub(crate) fn start(
     let all = watcher::Config::default;
     // The rules of the API admit no other.
     let default = || all().fields("metadata.name=default");
-    watches.add(all(), read::cluster_policy, Event::ClusterPolicy);
-    watches.add(all(), read::policy, Event::Policy);
-    watches.add(all(), read::trust_root, Event::TrustRoot);
-    watches.add(default(), read::config, Event::Config);
-    watches.add(all(), read::node, Event::Node);
-    watches.add(all(), read::node_policy, Event::NodePolicy);
-    watches.add(all(), read::bundle, Event::Bundle);
+    watches.add(
+        "ClusterImageSignaturePolicy",
+        all(),
+        read::cluster_policy,
+        Event::ClusterPolicy,
+    );
+    watches.add("ImageSignaturePolicy", all(), read::policy, Event::Policy);
+    watches.add("TrustRoot", all(), read::trust_root, Event::TrustRoot);
+    watches.add("EnforcementConfig", default(), read::config, Event::Config);
+    watches.add("Node", all(), read::node, Event::Node);
+    watches.add(
+        "NodeImagePolicy",
+        all(),
+        read::node_policy,
+        Event::NodePolicy,
+    );
+    watches.add("PolicyBundle", all(), read::bundle, Event::Bundle);
     watches.tasks
 }
 
@@ -51,18 +60,19 @@ struct Watches {
 }
 
 impl Watches {
-    fn add<K, T>(&mut self, config: watcher::Config, read: fn(K) -> T, wrap: fn(Change<T>) -> Event)
-    where
+    /// `kind` is its name in metrics.
+    fn add<K, T>(
+        &mut self,
+        kind: &'static str,
+        config: watcher::Config,
+        read: fn(K) -> T,
+        wrap: fn(Change<T>) -> Event,
+    ) where
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
         T: Send + 'static,
     {
         let api = Api::<K>::all(self.client.clone());
         let metrics = Arc::clone(&self.metrics);
-        // Kinds are words in the program; a label is never made of anything else.
-        let kind = match K::kind(&()) {
-            Cow::Borrowed(kind) => kind,
-            Cow::Owned(_) => "other",
-        };
         metrics.watches(kind);
         let failed = move || metrics.watch_restarted(kind);
         let watch = watch(api, config, self.events.clone(), read, wrap, failed);
